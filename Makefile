@@ -1,0 +1,83 @@
+# Rollcall. `make help` lists what there is to make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+BIN := bin
+ROLLCALL := $(BIN)/rollcall
+GO ?= go
+GOLANGCI_VERSION := v2.15.0
+TOOLS := $(shell cache=$${ROLLCALL_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/rollcall}; echo $$cache/tools)
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.revision=$(VERSION)
+PARTS := $(GO) run ./scripts/parts
+EXIT ?=
+NAME ?=
+SIZE ?= full
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Watch a fleet call home: EXIT=1 stops after the verdict, else it stays up.
+	@$(PARTS) -check demo
+	@$(PARTS) clickhouse geoip
+	@$(ROLLCALL) demo $(if $(EXIT),--exit)
+
+.PHONY: test
+test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the race detector, against real Kafka and ClickHouse.
+	@start=$$SECONDS; $(GO) vet -tags embedded ./... ; \
+	  $(GO) test -race -tags embedded -timeout 40m ./... ; \
+	  echo "tests took $$((SECONDS - start)) s"
+
+.PHONY: parts
+parts: ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
+	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java; \
+	  echo "parts took $$((SECONDS - start)) s"
+
+.PHONY: build
+build: ## Build bin/rollcall with the loader of the embedded ClickHouse.
+	@mkdir -p $(BIN)
+	$(GO) build -tags embedded -ldflags '$(LDFLAGS)' -o $(ROLLCALL) ./services/rollcall
+
+.PHONY: build-static
+build-static: ## Build bin/rollcall-static, for servers: no embedded engine, no dynamic linking.
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/rollcall-static ./services/rollcall
+
+.PHONY: race
+race: build ## Build bin/rollcall-race with the race detector.
+	$(GO) build -race -tags embedded -o $(BIN)/rollcall-race ./services/rollcall
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint, import direction included.
+	$(GOLANGCI) run
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) into the per-user cache (some minutes, once)" >&2
+	@mkdir -p $(TOOLS) && tmp=$$(mktemp -d $(TOOLS)/build.XXXXXX) && GOFLAGS= GOBIN=$$tmp $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) && mv $$tmp/golangci-lint $@ && rmdir $$tmp
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format all Go files.
+	$(GOLANGCI) fmt
+
+.PHONY: generate
+generate: ## Write the generated files again.
+	$(GO) test ./schemas/... ./services/rollcall -run 'Generated|Golden' -update
+
+.PHONY: check-generate
+check-generate: ## Fail where a generated file is stale.
+	$(GO) test ./schemas/... ./services/rollcall -run 'Generated|Golden' -count 1
+
+.PHONY: prove
+prove: ## Run one proof: NAME=kafka-exact, SIZE=full or small; without NAME, list them.
+	@$(GO) run ./scripts/prove $(if $(NAME),-name $(NAME) -size $(SIZE),-list)
+
+.PHONY: bench
+bench: ## Run the Go benchmarks; for stages as processes see `make prove`.
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./services/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each decoder for FUZZTIME (30s) beyond its seeds.
+	@./scripts/fuzz.sh $${FUZZTIME:-30s}
