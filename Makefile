@@ -72,7 +72,7 @@ check-generate: ## Fail where a generated file is stale.
 
 .PHONY: prove
 prove: ## Run one proof: NAME=kafka-exact, SIZE=full or small; without NAME, list them.
-	@$(GO) run ./scripts/prove $(if $(NAME),-name $(NAME) -size $(SIZE),-list)
+	@$(GO) run -tags embedded ./scripts/prove $(if $(NAME),-name $(NAME) -size $(SIZE),-list)
 
 .PHONY: bench
 bench: ## Run the Go benchmarks; for stages as processes see `make prove`.

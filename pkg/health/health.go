@@ -5,15 +5,23 @@ package health
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 )
 
 // Checks is a set of named conditions; a process is ready when all of them hold.
 // The zero value has none and is ready. It is safe for concurrent use.
 type Checks struct {
+	parent *Checks // nil at the root, which holds the conditions of all below it
+	prefix string
+
 	mu         sync.Mutex
 	conditions map[string]string // name → why not; empty: holds
 }
+
+// Part returns checks whose conditions are those of c, under names that begin with
+// name and a slash: several services in one process do not meet.
+func (c *Checks) Part(name string) *Checks { return &Checks{parent: c, prefix: name + "/"} }
 
 // Fail marks the named condition as not holding, for that reason (no personal data).
 func (c *Checks) Fail(name, why string) { c.set(name, why) }
@@ -22,6 +30,10 @@ func (c *Checks) Fail(name, why string) { c.set(name, why) }
 func (c *Checks) Pass(name string) { c.set(name, "") }
 
 func (c *Checks) set(name, why string) {
+	if c.parent != nil {
+		c.parent.set(c.prefix+name, why)
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conditions == nil {
@@ -30,8 +42,18 @@ func (c *Checks) set(name, why string) {
 	c.conditions[name] = why
 }
 
-// Failing returns each condition that does not hold, with the reason.
+// Failing returns each condition that does not hold, with the reason. A part tells
+// of its own only, under their short names.
 func (c *Checks) Failing() map[string]string {
+	if c.parent != nil {
+		failing := map[string]string{}
+		for name, why := range c.parent.Failing() {
+			if short, ok := strings.CutPrefix(name, c.prefix); ok {
+				failing[short] = why
+			}
+		}
+		return failing
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	failing := map[string]string{}

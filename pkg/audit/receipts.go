@@ -1,0 +1,138 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	chgo "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+)
+
+// chunk is how many offsets one query looks at: it bounds the memory of both sides.
+const chunk = 1 << 20
+
+// proven returns the ranges that earlier audits have proven, sorted and merged.
+func proven(ctx context.Context, conn driver.Conn, topic uuid.UUID, partition int32) ([]Range, error) {
+	const query = `SELECT first_offset, max(last_offset) FROM receipt_ranges
+		WHERE topic_id = {topic:UUID} AND partition = {partition:Int32} GROUP BY first_offset ORDER BY first_offset`
+	ranges, err := selectRanges(ctx, conn, query, named(topic, partition)...)
+	if err != nil {
+		return nil, fmt.Errorf("read proven ranges: %w", err)
+	}
+	return merge(ranges), nil
+}
+
+// received returns the ranges of the gap whose offsets have receipts.
+func received(ctx context.Context, conn driver.Conn, topic uuid.UUID, partition int32, gap Range) ([]Range, error) {
+	const query = `SELECT min(offset), max(offset) FROM
+		(
+			SELECT offset, offset - toInt64(row_number() OVER (ORDER BY offset)) AS island FROM
+			(
+				SELECT DISTINCT offset FROM receipts
+				WHERE topic_id = {topic:UUID} AND partition = {partition:Int32} AND offset >= {first:Int64} AND offset <= {last:Int64}
+			)
+		)
+		GROUP BY island ORDER BY min(offset)`
+	var all []Range
+	for first := gap.First; first <= gap.Last; first += chunk {
+		last := min(first+chunk-1, gap.Last)
+		ranges, err := selectRanges(ctx, conn, query, named(topic, partition, chgo.Named("first", first), chgo.Named("last", last))...)
+		if err != nil {
+			return nil, fmt.Errorf("read receipts: %w", err)
+		}
+		all = append(all, ranges...)
+	}
+	return all, nil
+}
+
+func selectRanges(ctx context.Context, conn driver.Conn, query string, args ...any) ([]Range, error) {
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ranges []Range
+	for rows.Next() {
+		var r Range
+		if err := rows.Scan(&r.First, &r.Last); err != nil {
+			return nil, err
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, rows.Err()
+}
+
+// countEnds counts the receipts that are held for the partition, by end.
+func countEnds(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition) (map[string]int64, error) {
+	const query = `SELECT toString(end), toInt64(count()) FROM receipts FINAL
+		WHERE topic_id = {topic:UUID} AND partition = {partition:Int32} AND offset >= {first:Int64} AND offset < {end:Int64} GROUP BY end`
+	rows, err := conn.Query(ctx, query, named(topic, p.Partition, chgo.Named("first", p.First), chgo.Named("end", p.End))...)
+	if err != nil {
+		return nil, fmt.Errorf("count receipts: %w", err)
+	}
+	defer rows.Close()
+	ends := map[string]int64{}
+	for rows.Next() {
+		var (
+			end string
+			n   int64
+		)
+		if err := rows.Scan(&end, &n); err != nil {
+			return nil, fmt.Errorf("count receipts: %w", err)
+		}
+		ends[end] = n
+	}
+	return ends, rows.Err()
+}
+
+// keep writes down how far the offsets are accounted for without a gap, from the
+// first that the topic still has. Single receipts outlive the topic's records, so
+// what lies behind a gap needs no range yet.
+func keep(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, covered []Range) error {
+	if p.First >= p.End {
+		return nil
+	}
+	for _, r := range covered {
+		if r.First > p.First || r.Last < p.First {
+			continue
+		}
+		const insert = `INSERT INTO receipt_ranges (topic_id, partition, first_offset, last_offset, proven_at)
+			SELECT {topic:UUID}, {partition:Int32}, {first:Int64}, {last:Int64}, now64(3, 'UTC')`
+		if err := conn.Exec(ctx, insert, named(topic, p.Partition, chgo.Named("first", r.First), chgo.Named("last", r.Last))...); err != nil {
+			return fmt.Errorf("keep the proven range: %w", err)
+		}
+		return nil
+	}
+	return nil
+}
+
+// stateMissing counts session-days of which a receipt says that a report has landed,
+// while session_days has none or only an older one. It goes day by day, which bounds
+// the memory, and leaves out days whose session-days are expiring.
+func stateMissing(ctx context.Context, conn driver.Conn, topic uuid.UUID) (int64, error) {
+	var days []struct {
+		Day string `ch:"receipt_day"`
+	}
+	const dayQuery = `SELECT DISTINCT toString(day) AS receipt_day FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day > today() - 99`
+	if err := conn.Select(ctx, &days, dayQuery, chgo.Named("topic", topic.String())); err != nil {
+		return 0, fmt.Errorf("list the days of receipts: %w", err)
+	}
+	const query = `SELECT toInt64(count()) FROM
+		(
+			SELECT licence_id, session_id, max(bitOr(bitShiftLeft(toUInt128(sequence), 64), bitShiftRight(toUInt128(report_id), 64))) AS told
+			FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day = {day:Date} GROUP BY licence_id, session_id
+		) AS r
+		LEFT JOIN (SELECT licence_id, session_id, max(version) AS held FROM session_days WHERE day = {day:Date} GROUP BY licence_id, session_id) AS s
+		USING (licence_id, session_id)
+		WHERE s.held < r.told`
+	var missing int64
+	for _, d := range days {
+		var n int64
+		if err := conn.QueryRow(ctx, query, chgo.Named("topic", topic.String()), chgo.Named("day", d.Day)).Scan(&n); err != nil {
+			return 0, fmt.Errorf("compare receipts with session-days: %w", err)
+		}
+		missing += n
+	}
+	return missing, nil
+}

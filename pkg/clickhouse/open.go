@@ -1,0 +1,120 @@
+package clickhouse
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	chgo "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"rollcall/pkg/telemetry"
+	migrations "rollcall/schemas/clickhouse"
+)
+
+// Open connects to ClickHouse and returns a pool of connections whose queries and
+// inserts are traced and timed. The caller closes it. It fails where no server of
+// cfg answers; a server that goes away later comes back by itself.
+func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn, error) {
+	options, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := chgo.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("open ClickHouse: %w", err)
+	}
+	if err := plain.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to ClickHouse: %w", err), plain.Close())
+	}
+	return observe(plain, tel)
+}
+
+// restricted is the database of identities and of who asked for them. Its tables
+// come with a later migration; it exists from the start so that grants can.
+const restricted = "rollcall_restricted"
+
+// Migrate makes the databases where they are missing, applies the migrations that
+// cfg.Database has not had, and returns those.
+func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	first := cfg
+	first.Database = "default" // which always exists; cfg.Database may not yet
+	err := with(first, func(db *sql.DB) error {
+		for _, name := range []string{cfg.Database, restricted} {
+			if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+name); err != nil {
+				return fmt.Errorf("create database %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var applied []migrations.State
+	err = with(cfg, func(db *sql.DB) (err error) {
+		applied, err = migrations.Apply(ctx, db)
+		return err
+	})
+	return applied, err
+}
+
+// MigrationStatus lists every migration of this build, oldest first, and whether
+// cfg.Database has had it.
+func MigrationStatus(ctx context.Context, cfg Config) ([]migrations.State, error) {
+	var states []migrations.State
+	err := with(cfg, func(db *sql.DB) (err error) {
+		states, err = migrations.Status(ctx, db)
+		return err
+	})
+	return states, err
+}
+
+func with(cfg Config, use func(*sql.DB) error) error {
+	db, err := OpenDB(cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(db), db.Close())
+}
+
+// Code returns the code of the exception that ClickHouse answered with, and false
+// where err is none: the network's, say.
+func Code(err error) (int32, bool) {
+	var exception *chgo.Exception
+	if !errors.As(err, &exception) {
+		return 0, false
+	}
+	return exception.Code, true
+}
+
+// Describe renders an error for logs, spans and readiness: of an exception only its
+// code, since its message may quote rows.
+func Describe(err error) string {
+	code, ok := Code(err)
+	if !ok {
+		return err.Error()
+	}
+	if meaning, ok := meanings[code]; ok {
+		return fmt.Sprintf("ClickHouse answered with code %d: %s", code, meaning)
+	}
+	return fmt.Sprintf("ClickHouse answered with code %d", code)
+}
+
+// meanings are those of the exceptions that an operator can do something about
+// (src/Common/ErrorCodes.cpp).
+var meanings = map[int32]string{
+	16:  "no such column: has `rollcall migrate up` run?",
+	60:  "no such table: has `rollcall migrate up` run?",
+	81:  "no such database: has `rollcall migrate up` run?",
+	159: "timeout exceeded",
+	241: "memory limit exceeded",
+	243: "not enough space on disk",
+	252: "too many parts: inserts come faster than they are merged",
+	469: "a constraint is violated",
+	497: "not enough privileges",
+	516: "authentication failed",
+}

@@ -1,0 +1,86 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/telemetry"
+)
+
+// NewClient makes a client for cfg; opts come after what cfg sets. It connects to
+// nothing yet. Errors are of the configuration or of the files that it names.
+func NewClient(cfg Config, tel telemetry.Telemetry, opts ...kgo.Opt) (*kgo.Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	hook, err := newHook(tel.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("make Kafka metrics: %w", err)
+	}
+	base := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		kgo.WithHooks(hook),
+		kgo.WithLogger(logger{tel.Logger}),
+	}
+	if cfg.TLS.Enabled {
+		config, err := cfg.TLS.client()
+		if err != nil {
+			return nil, err
+		}
+		base = append(base, kgo.DialTLSConfig(config))
+	}
+	mechanism, err := cfg.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	if mechanism != nil {
+		base = append(base, kgo.SASL(mechanism))
+	}
+	client, err := kgo.NewClient(append(base, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// TopicID returns the id that the cluster gave the topic when it was created: it
+// tells a topic from an earlier one of the same name.
+func TopicID(ctx context.Context, client *kgo.Client, topic string) (uuid.UUID, error) {
+	// With this option the answer comes from a broker, not from the client's cache.
+	details, err := kadm.NewClient(client).ListTopics(kadm.WithAuthorizedOps(ctx), topic)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("look up topic %s: %w", topic, err)
+	}
+	detail, ok := details[topic]
+	if !ok {
+		return uuid.Nil, fmt.Errorf("look up topic %s: not in the answer", topic)
+	}
+	if detail.Err != nil {
+		return uuid.Nil, fmt.Errorf("look up topic %s: %w", topic, detail.Err)
+	}
+	id := uuid.UUID(detail.ID)
+	if id == uuid.Nil {
+		return uuid.Nil, fmt.Errorf("look up topic %s: the brokers give topics no ids (Kafka before 2.8)", topic)
+	}
+	return id, nil
+}
+
+// logger passes on what the client library has to say, from warnings up: its
+// messages name brokers, topics and groups, never a record.
+type logger struct{ to *slog.Logger }
+
+func (l logger) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+func (l logger) Log(level kgo.LogLevel, message string, keyvals ...any) {
+	severity := slog.LevelWarn
+	if level == kgo.LogLevelError {
+		severity = slog.LevelError
+	}
+	l.to.With("said", message).Log(context.Background(), severity, "Kafka client library", keyvals...)
+}

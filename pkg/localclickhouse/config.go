@@ -1,0 +1,158 @@
+package localclickhouse
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/template"
+)
+
+// layout names the files of one server below its directory.
+type layout struct{ dir string }
+
+func (l layout) config() string   { return filepath.Join(l.dir, "config.xml") }
+func (l layout) users() string    { return filepath.Join(l.dir, "users.xml") }
+func (l layout) data() string     { return filepath.Join(l.dir, "data") }
+func (l layout) lock() string     { return filepath.Join(l.dir, "lock") }
+func (l layout) output() string   { return filepath.Join(l.dir, "output.log") }
+func (l layout) log() string      { return filepath.Join(l.dir, "server.log") }
+func (l layout) errorLog() string { return filepath.Join(l.dir, "server.error.log") }
+
+// configTemplate holds a small machine's limits: a local ClickHouse shares it with the
+// services and often a broker. The pools' sizes bound the threads that merge; the
+// merge_tree settings must fit below pool size × ratio, or the server refuses to start.
+//
+//nolint:misspell // the settings are ClickHouse's
+const configTemplate = `<clickhouse>
+  <logger>
+    <level>information</level>
+    <log>{{xml .Log}}</log>
+    <errorlog>{{xml .ErrorLog}}</errorlog>
+    <size>20M</size>
+    <count>2</count>
+  </logger>
+  <listen_host>127.0.0.1</listen_host>
+  <tcp_port>{{.TCPPort}}</tcp_port>
+  <http_port>{{.HTTPPort}}</http_port>
+  <path>{{xml .Data}}/</path>
+  <tmp_path>{{xml .Data}}/tmp/</tmp_path>
+  <user_files_path>{{xml .Data}}/user_files/</user_files_path>
+  <format_schema_path>{{xml .Data}}/format_schemas/</format_schema_path>
+  <user_directories><users_xml><path>{{xml .Users}}</path></users_xml></user_directories>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <timezone>UTC</timezone>
+  <mlock_executable>false</mlock_executable>
+  <max_server_memory_usage>{{.MemoryBytes}}</max_server_memory_usage>
+  <max_concurrent_queries>100</max_concurrent_queries>
+  <max_connections>256</max_connections>
+  <mark_cache_size>67108864</mark_cache_size>
+  <uncompressed_cache_size>0</uncompressed_cache_size>
+  <background_pool_size>2</background_pool_size>
+  <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
+  <background_common_pool_size>2</background_common_pool_size>
+  <background_move_pool_size>1</background_move_pool_size>
+  <background_fetches_pool_size>1</background_fetches_pool_size>
+  <background_schedule_pool_size>8</background_schedule_pool_size>
+  <background_message_broker_schedule_pool_size>2</background_message_broker_schedule_pool_size>
+  <background_distributed_schedule_pool_size>4</background_distributed_schedule_pool_size>
+  <merge_tree>
+    <number_of_free_entries_in_pool_to_execute_mutation>2</number_of_free_entries_in_pool_to_execute_mutation>
+    <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
+    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
+  </merge_tree>
+{{- range .Logs}}
+  <{{.}}>
+    <database>system</database>
+    <table>{{.}}</table>
+    <partition_by>toMonday(event_date)</partition_by>
+    <ttl>event_date + INTERVAL 3 DAY DELETE</ttl>
+    <flush_interval_milliseconds>2000</flush_interval_milliseconds>
+    <max_size_rows>65536</max_size_rows>
+    <reserved_size_rows>1024</reserved_size_rows>
+    <buffer_size_rows_flush_threshold>32768</buffer_size_rows_flush_threshold>
+  </{{.}}>
+{{- end}}
+</clickhouse>
+`
+
+// usersTemplate lets only this machine in. The library's own terminal is the user
+// default without a password, whatever the options say; where another user has one,
+// default may do no more than what the terminal needs.
+const usersTemplate = `<clickhouse>
+  <profiles><default>
+    <log_queries>1</log_queries>
+  </default></profiles>
+  <quotas><default/></quotas>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      {{- if .User}}
+      <grants><query>GRANT SYSTEM LISTEN ON *.*</query></grants>
+      {{- else}}
+      <access_management>1</access_management>
+      {{- end}}
+    </default>
+    {{- if .User}}
+    <{{.User}}>
+      <password_sha256_hex>{{.PasswordSHA256}}</password_sha256_hex>
+      <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <access_management>1</access_management>
+    </{{.User}}>
+    {{- end}}
+  </users>
+</clickhouse>
+`
+
+// writeConfig writes the configuration and the users; the latter may hold a
+// password's hash, so only the owner reads them.
+func writeConfig(l layout, o Options) error {
+	memoryBytes := o.MemoryBytes
+	if memoryBytes == 0 {
+		memoryBytes = defaultMemoryBytes
+	}
+	err := writeTemplate(l.config(), configTemplate, map[string]any{
+		"Log": l.log(), "ErrorLog": l.errorLog(), "Data": l.data(), "Users": l.users(),
+		"TCPPort": o.TCPPort, "HTTPPort": o.HTTPPort, "MemoryBytes": memoryBytes,
+		"Logs": []string{"query_log", "part_log"},
+	})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(o.Password))
+	return writeTemplate(l.users(), usersTemplate, map[string]any{
+		"User": o.User, "PasswordSHA256": hex.EncodeToString(sum[:]),
+	})
+}
+
+func writeTemplate(path, text string, values map[string]any) error {
+	parsed, err := template.New(filepath.Base(path)).Funcs(template.FuncMap{"xml": escapeXML}).Parse(text)
+	if err != nil {
+		return fmt.Errorf("parse the template of %s: %w", path, err)
+	}
+	var out bytes.Buffer
+	if err := parsed.Execute(&out, values); err != nil {
+		return fmt.Errorf("fill the template of %s: %w", path, err)
+	}
+	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
+
+func escapeXML(text string) (string, error) {
+	var out bytes.Buffer
+	if err := xml.EscapeText(&out, []byte(text)); err != nil {
+		return "", err
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,53 @@
+package rollup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// meters are the rollup's instruments.
+type meters struct {
+	duration metric.Float64Histogram
+	dirty    metric.Int64Gauge
+	age      metric.Float64Gauge
+}
+
+func newMeters(meter metric.Meter) (*meters, error) {
+	var (
+		m    meters
+		errs [3]error
+	)
+	m.duration, errs[0] = meter.Float64Histogram("rollcall.rollup.duration", metric.WithUnit("s"), metric.WithDescription("Duration of the computation of one day, by outcome."),
+		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
+	m.dirty, errs[1] = meter.Int64Gauge("rollcall.rollup.dirty", metric.WithUnit("{day}"), metric.WithDescription("Days with marks that the rollup does not cover."))
+	m.age, errs[2] = meter.Float64Gauge("rollcall.rollup.oldest_mark.age", metric.WithUnit("s"), metric.WithDescription("Age of the oldest mark that the rollup does not cover."))
+	return &m, errors.Join(errs[:]...)
+}
+
+func (m *meters) computed(ctx context.Context, took time.Duration, err error) {
+	outcome := "replaced"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("rollcall.outcome", outcome)))
+}
+
+// watch reports what is dirty.
+func (m *meters) watch(days map[time.Time]*history, now time.Time) {
+	var (
+		dirty int64
+		age   time.Duration
+	)
+	for _, h := range days {
+		if !h.since.IsZero() {
+			dirty++
+			age = max(age, now.Sub(h.since))
+		}
+	}
+	m.dirty.Record(context.Background(), dirty)
+	m.age.Record(context.Background(), age.Seconds())
+}

@@ -1,0 +1,57 @@
+package rollup
+
+import (
+	"testing"
+	"time"
+)
+
+func TestNextTakesTheDayThatWaitsLongest(t *testing.T) {
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	day := func(n int) time.Time { return at.Truncate(24*time.Hour).AddDate(0, 0, -n) }
+	r := &Recomputer{cfg: Config{MinInterval: 10 * time.Second}.WithDefaults(), now: func() time.Time { return at }}
+	days := map[time.Time]*history{}
+	r.remember(days, []Day{{day(0), at.Add(-time.Second)}, {day(1), at.Add(-time.Minute)}, {day(2), at.Add(-time.Hour)}})
+	days[day(2)].computed, days[day(2)].failed = at.Add(-15*time.Second), 1 // it failed: 20 s
+	if got, ok := r.next(days); !ok || got != day(1) {
+		t.Errorf("next is %v, want %v", got, day(1))
+	}
+	at = at.Add(10 * time.Second)
+	if got, ok := r.next(days); !ok || got != day(2) {
+		t.Errorf("next is %v, want %v", got, day(2))
+	}
+}
+
+func TestRememberDatesTheOldestMark(t *testing.T) {
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	today := at.Truncate(24 * time.Hour)
+	r := &Recomputer{cfg: Config{}.WithDefaults(), now: func() time.Time { return at }}
+	days := map[time.Time]*history{}
+	r.remember(days, []Day{{today, at}})
+	at = at.Add(time.Minute)
+	r.remember(days, []Day{{today, at}}) // newer marks do not make it younger
+	if got := at.Sub(days[today].since); got != time.Minute {
+		t.Errorf("dirty for %v, want 1m", got)
+	}
+	// Computed, and dirty again at once: by marks that came meanwhile.
+	days[today].since, days[today].computed, days[today].fresh = time.Time{}, at.Add(-5*time.Second), true
+	r.remember(days, []Day{{today, at}})
+	if got := at.Sub(days[today].since); got != 5*time.Second {
+		t.Errorf("dirty for %v, want 5s", got)
+	}
+	at = at.Add(time.Minute)
+	r.remember(days, nil)
+	if len(days) != 0 {
+		t.Errorf("a clean day is remembered for ever: %v", days)
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	if err := (Config{}).WithDefaults().Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []Config{{PollInterval: -1}, {DutyPercent: 101}, {DutyPercent: -1}, {Threads: -1}} {
+		if c.Validate() == nil {
+			t.Errorf("%+v is valid", c)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var options = Options{Partitions: 4, ReplicationFactor: 1, MinInSync: 1}
+
+func newCluster(t *testing.T, brokers int) *kadm.Client {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return kadm.NewClient(client)
+}
+
+func TestEnsureMakesWhatCheckWants(t *testing.T) {
+	admin := newCluster(t, 1)
+	var differ *DifferencesError
+	if err := Check(t.Context(), admin, options); !errors.As(err, &differ) || len(differ.Differences) != len(Specs(options)) {
+		t.Fatalf("Check of an empty cluster = %v, want every topic absent", err)
+	}
+	for range 2 { // the second time it changes nothing
+		if err := Ensure(t.Context(), admin, options); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(t.Context(), admin, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	details, err := admin.ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	partitions := map[string]int{}
+	for _, detail := range details {
+		partitions[detail.Topic] = len(detail.Partitions)
+	}
+	want := map[string]int{Raw: 4, Clean: 4, Usage: 4, Identities: 4, Licences: licencePartitions, DeadLetters: 4}
+	if diff := cmp.Diff(want, partitions); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	admin := newCluster(t, 1)
+	if err := Ensure(t.Context(), admin, options); err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]map[string]string{
+		Raw:      {"cleanup.policy": "delete", "retention.ms": "2592000000", "segment.ms": "86400000", "max.message.bytes": "2097152", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
+		Usage:    {"cleanup.policy": "delete", "retention.ms": "691200000"},
+		Licences: {"cleanup.policy": "compact"},
+	} {
+		have, err := configs(t.Context(), admin, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range want {
+			if have[key] != value {
+				t.Errorf("%s: %s is %s, want %s", topic, key, have[key], value)
+			}
+		}
+	}
+	for _, spec := range Specs(options) {
+		if spec.Configs()["unclean.leader.election.enable"] != "false" {
+			t.Errorf("%s allows unclean elections", spec.Name)
+		}
+	}
+}
+
+func TestEnsureCorrects(t *testing.T) {
+	admin := newCluster(t, 1)
+	ctx := t.Context()
+	if err := Ensure(ctx, admin, options); err != nil {
+		t.Fatal(err)
+	}
+	short := "1000"
+	if _, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &short}}, Raw); err != nil {
+		t.Fatal(err)
+	}
+	more := options
+	more.Partitions = 6
+	want := []Difference{
+		{Raw, settingPartitions, "6", "4"},
+		{Raw, "retention.ms", "2592000000", "1000"},
+		{Clean, settingPartitions, "6", "4"},
+		{Usage, settingPartitions, "6", "4"},
+		{Identities, settingPartitions, "6", "4"},
+		{DeadLetters, settingPartitions, "6", "4"},
+	}
+	have, err := Differences(ctx, admin, more)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Error(diff)
+	}
+	if err := Ensure(ctx, admin, more); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(ctx, admin, more); err != nil {
+		t.Error(err)
+	}
+}
+
+// A key of a compacted topic would move to another partition and leave its old
+// value behind; fewer partitions would lose records.
+func TestEnsureRefuses(t *testing.T) {
+	ctx := t.Context()
+	t.Run("another number of partitions for the compacted topic", func(t *testing.T) {
+		admin := newCluster(t, 1)
+		if _, err := admin.CreateTopic(ctx, 1, 1, nil, Licences); err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(ctx, t, admin, options, Difference{Licences, settingPartitions, "3", "1"})
+		if err := Check(ctx, admin, options, Raw, DeadLetters); err != nil {
+			t.Errorf("the rest was not done: %v", err)
+		}
+	})
+	t.Run("more copies", func(t *testing.T) {
+		admin := newCluster(t, 3)
+		if err := Ensure(ctx, admin, options); err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(ctx, t, admin, Options{Partitions: 4, ReplicationFactor: 3, MinInSync: 2}, Difference{Raw, settingReplication, "3", "1"})
+	})
+	t.Run("fewer partitions are left alone", func(t *testing.T) {
+		admin := newCluster(t, 1)
+		if err := Ensure(ctx, admin, options); err != nil {
+			t.Fatal(err)
+		}
+		if err := Ensure(ctx, admin, Options{Partitions: 2, ReplicationFactor: 1, MinInSync: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(ctx, admin, options); err != nil {
+			t.Errorf("partitions were taken away: %v", err)
+		}
+	})
+}
+
+func wantRefused(ctx context.Context, t *testing.T, admin *kadm.Client, o Options, want Difference) {
+	t.Helper()
+	err := Ensure(ctx, admin, o)
+	var differ *DifferencesError
+	if !errors.As(err, &differ) || !slices.Contains(differ.Differences, want) {
+		t.Errorf("Ensure = %v, want it to refuse %v", err, want)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, o := range []Options{
+		{Partitions: 0, ReplicationFactor: 1, MinInSync: 1},
+		{Partitions: 1, ReplicationFactor: 0, MinInSync: 1},
+		{Partitions: 1, ReplicationFactor: 1, MinInSync: 2},
+	} {
+		if err := o.Validate(); err == nil {
+			t.Errorf("%+v is valid", o)
+		}
+	}
+}
+
+// docs/topics.md promises each setting; it must not tell another story.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/topics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range Specs(Options{Partitions: 6, ReplicationFactor: 3, MinInSync: 2}) {
+		if !strings.Contains(string(page), "`"+spec.Name+"`") {
+			t.Errorf("docs/topics.md does not name %s", spec.Name)
+		}
+		for key, value := range spec.Configs() {
+			if !strings.Contains(string(page), "`"+key+"` | `"+value+"`") && !strings.Contains(string(page), "`"+key+"="+value+"`") {
+				t.Errorf("docs/topics.md does not say %s=%s", key, value)
+			}
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"rollcall/pkg/envelope"
+)
+
+const keyProduce = 0
+
+// hold keeps the broker from acknowledging until release is called. It tells on
+// held that a produce request has come.
+func (b *bench) hold() (held <-chan struct{}, release func()) {
+	came, free := make(chan struct{}, 100), make(chan struct{})
+	b.cluster.ControlKey(keyProduce, func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		came <- struct{}{}
+		b.cluster.SleepControl(func() { <-free })
+		return nil, nil, false
+	})
+	release = sync.OnceFunc(func() { close(free) })
+	b.t.Cleanup(release)
+	return came, release
+}
+
+// refuseProduce makes the broker answer every produce request with that error.
+func (b *bench) refuseProduce(code *kerr.Error) (stop func()) {
+	on := true
+	var mu sync.Mutex
+	b.cluster.ControlKey(keyProduce, func(request kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		produce, ok := request.(*kmsg.ProduceRequest)
+		if !ok || !on {
+			return nil, nil, false
+		}
+		response, _ := produce.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range produce.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				one := kmsg.NewProduceResponseTopicPartition()
+				one.Partition, one.ErrorCode = partition.Partition, code.Code
+				answer.Partitions = append(answer.Partitions, one)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, true
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		on = false
+	}
+}
+
+// No 202 before the broker's acknowledgement: while it is withheld, no answer comes.
+func TestNoAnswerBeforeTheAcknowledgement(t *testing.T) {
+	b := start(t)
+	held, release := b.hold()
+	answered := make(chan reply, 1)
+	go func() {
+		response, err := b.http.Do(b.request(avroOf(t, testReport())))
+		if err != nil {
+			t.Error(err)
+			close(answered)
+			return
+		}
+		answered <- readReply(t, response)
+	}()
+	<-held // the broker has the record, and has not said so
+	select {
+	case got := <-answered:
+		t.Fatalf("answered %d before the acknowledgement", got.status)
+	case <-time.After(100 * time.Millisecond):
+	}
+	release()
+	if got := <-answered; got.status != http.StatusAccepted {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	b.records(1)
+}
+
+// A broker that refuses for good, or never answers, is no 202.
+func TestNoAcceptanceWithoutAcknowledgement(t *testing.T) {
+	for name, code := range map[string]*kerr.Error{
+		"not allowed": kerr.TopicAuthorizationFailed, "too few in-sync replicas": kerr.NotEnoughReplicas, "too large": kerr.MessageTooLarge,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, impatient)
+			b.refuseProduce(code)
+			got := b.post(avroOf(t, testReport()))
+			if got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonUnacknowledged || got.header.Get("Retry-After") == "" {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+			b.records(0)
+		})
+	}
+}
+
+func TestBrokerGone(t *testing.T) {
+	b := start(t, impatient)
+	b.cluster.Close()
+	got := b.post(avroOf(t, testReport()))
+	if got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonUnacknowledged || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	// From now on nobody waits in vain.
+	before := time.Now()
+	for range 100 {
+		got := b.post(avroOf(t, testReport()))
+		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	if took := time.Since(before); took > 10*b.service.broker.timeout {
+		t.Errorf("100 refusals took %s: they waited for the broker", took)
+	}
+	if n := b.service.instruments.outcomes[reasonBrokerDown].Load(); n < 90 {
+		t.Errorf("%d of 100 were refused at once", n)
+	}
+}
+
+// After an outage the first acknowledgement lets everybody in again.
+func TestBrokerComesBack(t *testing.T) {
+	b := start(t, config(func(c *Config) { c.AckTimeout = 2 * time.Second }))
+	back := b.refuseProduce(kerr.NotEnoughReplicas)
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusServiceUnavailable {
+		t.Fatal(got.status)
+	}
+	back()
+	deadline := time.Now().Add(20 * time.Second)
+	for b.post(avroOf(t, testReport())).status != http.StatusAccepted {
+		if time.Now().After(deadline) {
+			t.Fatal("still refused long after the broker came back")
+		}
+	}
+	for range 20 {
+		if got := b.post(avroOf(t, testReport())); got.status != http.StatusAccepted {
+			t.Fatalf("%d %s after the broker came back", got.status, got.body)
+		}
+	}
+}
+
+func TestBacklog(t *testing.T) {
+	b := start(t, config(func(c *Config) { c.MaxBufferedRecords = 1 }))
+	held, release := b.hold()
+	first := make(chan int, 1)
+	go func() {
+		response, err := b.http.Do(b.request(avroOf(t, testReport())))
+		if err != nil {
+			t.Error(err)
+			close(first)
+			return
+		}
+		first <- readReply(t, response).status
+	}()
+	<-held
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonBacklog || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	release()
+	if status := <-first; status != http.StatusAccepted {
+		t.Errorf("the first report: %d", status)
+	}
+	// A full buffer is no sign of a broker that is gone.
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusAccepted {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+type brokenSealer struct{}
+
+func (brokenSealer) Seal(envelope.Associated, netip.Addr, []byte) ([]byte, error) {
+	return nil, errors.New("no key")
+}
+
+func TestSealingFails(t *testing.T) {
+	b := start(t, func(_ *bench, s *setup) { s.sealer = brokenSealer{} })
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonSealing || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	b.records(0)
+}
+
+// One probe an interval while the broker is down, and no more.
+func TestProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &broker{now: time.Now}
+		b.acknowledged()
+		time.Sleep(time.Second)
+		sent := time.Now()
+		time.Sleep(time.Second)
+		b.acknowledged()
+		b.unacknowledged(sent)
+		if !b.allows(time.Now()) {
+			t.Error("one lost record among acknowledged ones closes the door")
+		}
+		time.Sleep(time.Second)
+		b.unacknowledged(time.Now())
+		if b.allows(time.Now()) {
+			t.Error("the door stays open although nothing is acknowledged")
+		}
+		probes := 0
+		for range 100 {
+			time.Sleep(probeInterval / 10)
+			for range 5 {
+				if b.allows(time.Now()) {
+					probes++
+				}
+			}
+		}
+		if probes != 10 {
+			t.Errorf("%d probes in 10 intervals", probes)
+		}
+		b.acknowledged()
+		if !b.allows(time.Now()) {
+			t.Error("the door stays closed after an acknowledgement")
+		}
+	})
+}
+
+func TestReadiness(t *testing.T) {
+	b := start(t)
+	wait := func(ready bool) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for (b.checks.Failing()[conditionName] == "") != ready {
+			if time.Now().After(deadline) {
+				t.Fatalf("ready: %t, for: %v", !ready, b.checks.Failing())
+			}
+			time.Sleep(time.Millisecond) // polls what another goroutine reports
+		}
+	}
+	wait(true)
+	b.cluster.Close()
+	wait(false)
+}
+
+func TestProducerOptions(t *testing.T) {
+	client, err := kgo.NewClient(ProducerOptions(testConfig())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if acks, _ := client.OptValue(kgo.RequiredAcks).(kgo.Acks); acks != kgo.AllISRAcks() {
+		t.Errorf("acks %v", acks)
+	}
+	if idempotenceOff, _ := client.OptValue(kgo.DisableIdempotentWrite).(bool); idempotenceOff {
+		t.Error("the producer is not idempotent")
+	}
+	if err := client.Ping(t.Context()); errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

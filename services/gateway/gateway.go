@@ -1,0 +1,204 @@
+// Package gateway takes reports over HTTP, checks that they are whole, closes them
+// in an envelope and answers 202 only once the broker holds them.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/pkg/envelope"
+	"rollcall/pkg/health"
+	"rollcall/pkg/inflate"
+	"rollcall/pkg/limit"
+	"rollcall/pkg/report"
+	"rollcall/pkg/telemetry"
+)
+
+// Service is a gateway. It serves one Run.
+type Service struct {
+	cfg           Config
+	tel           telemetry.Telemetry
+	checks        *health.Checks
+	sealer        envelope.Sealer
+	now           func() time.Time
+	trusted       []netip.Prefix
+	networks      *limit.Networks
+	unknownSchema *limit.Networks // in bytes
+	licences      *limit.Newcomers
+	budget        *limit.Budget
+	bodies        *inflate.Reader
+	broker        *broker
+	exchanges     sync.Pool // *exchange
+	instruments   *instruments
+	tlsConfig     *tls.Config // nil: plain HTTP
+	listener      net.Listener
+}
+
+// New makes a gateway that produces with producer, a client made with
+// ProducerOptions, which stays the caller's to close.
+func New(cfg Config, producer *kgo.Client, sealer envelope.Sealer, checks *health.Checks, tel telemetry.Telemetry) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{
+		cfg: cfg, tel: tel, checks: checks, sealer: sealer, now: time.Now,
+		licences: limit.NewNewcomers(cfg.NewLicenceRate, cfg.NewLicenceBurst, cfg.LicenceTableSize),
+		budget:   limit.NewBudget(cfg.MaxInFlightBytes),
+	}
+	s.broker = &broker{client: producer, timeout: cfg.AckTimeout, now: s.now}
+	s.exchanges.New = func() any { return s.newExchange() }
+	checks.Fail(conditionName, "not asked yet")
+	scheme := "http"
+	if cfg.TLSCertFile != "" {
+		certificate, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: load the TLS certificate: %w", err)
+		}
+		scheme, s.tlsConfig = "https", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	var errs [5]error
+	s.trusted, errs[0] = parsePrefixes(cfg.TrustedProxies)
+	s.networks, errs[1] = limit.NewNetworks(cfg.NetworkRate, cfg.NetworkBurst, cfg.NetworkTableSize)
+	s.unknownSchema, errs[2] = limit.NewNetworks(cfg.UnknownSchemaBytesPerSecond, cfg.UnknownSchemaBurstBytes, cfg.NetworkTableSize)
+	s.bodies, errs[3] = inflate.NewReader(s.budget, report.MaxBytes)
+	s.instruments, errs[4] = newInstruments(tel, scheme, s.budget)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("make the gateway: %w", err)
+	}
+	return s, nil
+}
+
+// Listen opens the listener, so that Addr is known before Run.
+func (s *Service) Listen() error {
+	listener, err := listen(s.cfg.Listen, s.cfg.MaxConnections)
+	if err != nil {
+		return err
+	}
+	s.listener = listener
+	return nil
+}
+
+// Addr is the listener's address, nil before Listen.
+func (s *Service) Addr() net.Addr {
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Run serves until ctx ends; then it takes no more connections, finishes the
+// requests in flight, and returns nil. It returns an error where that takes longer
+// than the drain timeout, or where serving fails.
+func (s *Service) Run(ctx context.Context) error {
+	if s.listener == nil {
+		if err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	server := s.server()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		listener := s.listener
+		if s.tlsConfig != nil {
+			listener = tls.NewListener(listener, s.tlsConfig)
+		}
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("gateway: serve: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		s.broker.watch(ctx, s.checks)
+		return nil
+	})
+	group.Go(func() error {
+		s.expire(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		return s.drain(context.WithoutCancel(ctx), server)
+	})
+	return group.Wait()
+}
+
+func (s *Service) server() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // what clients and proxies speak; one more protocol is one more surface
+	return &http.Server{
+		Handler:           s,
+		Protocols:         protocols,
+		ReadHeaderTimeout: s.cfg.HeaderTimeout,
+		// Bounds what the server itself reads: the rest of a body that was refused.
+		ReadTimeout: s.cfg.HeaderTimeout + s.cfg.BodyTimeout,
+		// From the end of the header: reading the body, the acknowledgement, and time
+		// for a slow client to take an answer of some hundred bytes.
+		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.AckTimeout + s.cfg.HeaderTimeout,
+		IdleTimeout:    s.cfg.IdleTimeout,
+		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
+		ErrorLog:       log.New(serverErrors{s.tel.Logger}, "", 0),
+		// OPTIONS * is answered like everything else that is not the endpoint.
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+func (s *Service) drain(ctx context.Context, server *http.Server) error {
+	s.checks.Fail("gateway", "stopping")
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("gateway: finish the requests in flight: %w", err), server.Close())
+	}
+	// The producer is not flushed: what it still holds was answered with 503, and
+	// its client sends it again.
+	return nil
+}
+
+// expire drops limiters that have nothing to remember, until ctx ends.
+func (s *Service) expire(ctx context.Context) {
+	ticker := time.NewTicker(time.Minute)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.networks.Expire(s.now())
+			s.unknownSchema.Expire(s.now())
+		}
+	}
+}
+
+// serverErrors logs what net/http has to say about connections by its class alone:
+// its messages name the client's address. A panic's stack holds no value.
+type serverErrors struct{ logger *slog.Logger }
+
+func (e serverErrors) Write(message []byte) (int, error) {
+	e.report(string(message))
+	return len(message), nil
+}
+
+func (e serverErrors) report(text string) {
+	switch {
+	case strings.HasPrefix(text, "http: panic serving"):
+		_, stack, _ := strings.Cut(text, "\ngoroutine ")
+		e.logger.Error("request handler panicked", "stack", stack)
+	case strings.HasPrefix(text, "http: TLS handshake error"):
+		e.logger.Debug("TLS handshake failed")
+	default:
+		e.logger.Warn("HTTP server reported an error")
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"rollcall/pkg/audit"
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/kafka"
+	"rollcall/pkg/telemetry"
+)
+
+type auditCommand struct {
+	kafkaSections
+	clickhouseSections
+	output
+	SkipState   bool `name:"skip-state" help:"Leave out the check that each landed receipt has its state."`
+	KeepNothing bool `name:"keep-nothing" help:"Leave out writing the proven ranges to receipt_ranges: with rights to read only."`
+}
+
+func (auditCommand) Help() string {
+	return page("Proves from receipts that each offset of reports.raw has its end: landed, dead-lettered, suppressed or "+
+		"erased. What is still on its way counts as missing; ask again once the pipeline has drained. Proven ranges are "+
+		"kept, so that single receipts need not be.", []string{
+		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
+		"rollcall audit --output json | jq .missing",
+	}, "offsets without an end, or landed receipts without their state")
+}
+
+func (c *auditCommand) Run(ctx context.Context, a *app) error {
+	if err := errors.Join(c.Kafka.Validate(), c.ClickHouse.Validate()); err != nil {
+		return usage(err)
+	}
+	client, err := kafka.NewClient(c.Kafka, telemetry.Discard())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	conn, err := clickhouse.Open(ctx, c.ClickHouse, telemetry.Discard())
+	if err != nil {
+		return err
+	}
+	report, err := audit.Audit(ctx, kadm.NewClient(client), conn, audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing})
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return err
+	}
+	if err := c.show(a.stdout, report, func(w *columns) { auditTable(w, report) }); err != nil {
+		return err
+	}
+	if !report.OK() {
+		return fmt.Errorf("audit: %w", errDiffers)
+	}
+	return nil
+}
+
+func auditTable(w *columns, report *audit.Report) {
+	w.row("PARTITION", "OFFSETS", "ENDS", "MISSING", "FIRST MISSING")
+	for _, p := range report.Partitions {
+		var ends, missing []string
+		for _, end := range slices.Sorted(maps.Keys(p.Ends)) {
+			ends = append(ends, fmt.Sprintf("%d %s", p.Ends[end], end))
+		}
+		for _, r := range p.MissingRanges {
+			missing = append(missing, fmt.Sprintf("%d-%d", r.First, r.Last))
+		}
+		w.row(p.Partition, fmt.Sprintf("%d to %d", p.First, p.End), strings.Join(ends, ", "), p.Missing, strings.Join(missing, ", "))
+	}
+	w.row()
+	w.row(auditLine(report))
+}
+
+// auditLine is the audit's one line.
+func auditLine(report *audit.Report) string {
+	return fmt.Sprintf("%d offsets audited, %d missing, %d session-days without their state", report.Offsets, report.Missing, report.StateMissing)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/pkg/keystore"
+)
+
+type keysCommand struct {
+	Maintain keysMaintainCommand `cmd:"" help:"Make keys ahead of time and destroy those past their lifetime."`
+	List     keysListCommand     `cmd:"" help:"List the keys there are; never their content."`
+	Destroy  keysDestroyCommand  `cmd:"" help:"Destroy one key before its time: what it protects is gone for ever."`
+}
+
+func (keysCommand) Help() string {
+	return page("Keys are files of an epoch in keystore.dir. One writer runs maintain, once a day; everyone else reads.",
+		[]string{"rollcall keys maintain --keystore.dir /var/lib/rollcall/keys", "rollcall keys list"}, "")
+}
+
+type keystoreSections struct {
+	Keystore keystoreSection `embed:"" prefix:"keystore." group:"Keystore"`
+}
+
+type keysMaintainCommand struct {
+	keystoreSections
+	output
+	Since string `help:"First day that needs keys (2006-01-02), for reports received before the keystore was made." placeholder:"DAY"`
+}
+
+func (keysMaintainCommand) Help() string {
+	return page("Makes the pepper once, day and identity keys to two epochs ahead, and destroys keys past "+
+		"their lifetime. Idempotent; run it daily.", []string{
+		"rollcall keys maintain --keystore.dir /var/lib/rollcall/keys",
+		"rollcall keys maintain --since 2026-11-01",
+	}, "")
+}
+
+func (c *keysMaintainCommand) Run(_ context.Context, a *app) error {
+	var since time.Time
+	if c.Since != "" {
+		var err error
+		if since, err = time.Parse(time.DateOnly, c.Since); err != nil {
+			return usage(fmt.Errorf("--since: %w", err))
+		}
+	}
+	report, err := keystore.Maintain(c.Keystore.Dir, time.Now(), keystore.MaintainOptions{Since: since})
+	if err != nil {
+		return err
+	}
+	type keysMaintained struct {
+		Made      []string `json:"made"`
+		Destroyed []string `json:"destroyed"`
+	}
+	result := keysMaintained{names(report.Made), names(report.Destroyed)}
+	return c.show(a.stdout, result, func(w *columns) {
+		for _, name := range result.Made {
+			w.row("made", name)
+		}
+		for _, name := range result.Destroyed {
+			w.row("destroyed", name)
+		}
+		if len(result.Made)+len(result.Destroyed) == 0 {
+			w.row("Nothing to do.")
+		}
+	})
+}
+
+func names(ids []keystore.ID) []string {
+	result := make([]string, len(ids))
+	for i, id := range ids {
+		result[i] = id.String()
+	}
+	return result
+}
+
+type keysListCommand struct {
+	keystoreSections
+	output
+}
+
+func (keysListCommand) Help() string {
+	return page("Shows class, epoch, when a key was made and when its lifetime ends.",
+		[]string{"rollcall keys list", "rollcall keys list --output json"}, "")
+}
+
+func (c *keysListCommand) Run(_ context.Context, a *app) error {
+	entries, err := keystore.List(c.Keystore.Dir)
+	if err != nil {
+		return err
+	}
+	type key struct {
+		Class     string     `json:"class"`
+		Epoch     string     `json:"epoch"`
+		Made      time.Time  `json:"made"`
+		Due       *time.Time `json:"due,omitempty"`
+		Destroyed bool       `json:"destroyed,omitempty"`
+	}
+	result := make([]key, len(entries))
+	for i, entry := range entries {
+		result[i] = key{Class: string(entry.Class), Epoch: entry.Epoch, Made: entry.Made.UTC(), Destroyed: entry.Destroyed}
+		if !entry.Due.IsZero() {
+			result[i].Due = &entry.Due
+		}
+	}
+	return c.show(a.stdout, result, func(w *columns) {
+		w.row("CLASS", "EPOCH", "MADE", "LIFETIME ENDS", "STATE")
+		for _, k := range result {
+			due, state := "never", "present"
+			if k.Due != nil {
+				due = k.Due.Format(time.RFC3339)
+			}
+			if k.Destroyed {
+				state = "destroyed before its time"
+			}
+			w.row(k.Class, k.Epoch, k.Made.Format(time.RFC3339), due, state)
+		}
+	})
+}
+
+type keysDestroyCommand struct {
+	keystoreSections
+	Class string `arg:"" help:"Class of the key: day or identity." enum:"day,identity"`
+	Epoch string `arg:"" help:"Epoch of the key: a day (2006-01-02) or a month (2006-01)."`
+	Yes   bool   `help:"Confirm: this cannot be undone."`
+}
+
+func (keysDestroyCommand) Help() string {
+	return page("What the key protects cannot be read or linked any more: addresses of that day, or identities of "+
+		"that month. The pepper cannot be destroyed here: every licence would part from its past.",
+		[]string{"rollcall keys destroy day 2026-11-22 --yes", "rollcall keys destroy identity 2026-08 --yes"}, "")
+}
+
+func (c *keysDestroyCommand) Run(_ context.Context, a *app) error {
+	if !c.Yes {
+		return usage(errors.New("destroying a key cannot be undone: give --yes to confirm"))
+	}
+	if err := keystore.Destroy(c.Keystore.Dir, keystore.Class(c.Class), c.Epoch); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "destroyed %s/%s\n", c.Class, c.Epoch)
+	return err
+}

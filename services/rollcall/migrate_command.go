@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"rollcall/pkg/clickhouse"
+	migrations "rollcall/schemas/clickhouse"
+)
+
+type migrateCommand struct {
+	Up     migrateUpCommand     `cmd:"" help:"Apply the migrations that the database has not had."`
+	Status migrateStatusCommand `cmd:"" help:"List the migrations of this build and which the database has had."`
+}
+
+func (migrateCommand) Help() string {
+	return page("Migrations are additive: the previous release runs on what they make.",
+		[]string{"rollcall migrate up --clickhouse.addresses ch-1:9000", "rollcall migrate status"},
+		"migrations are missing (status)")
+}
+
+type clickhouseSections struct {
+	ClickHouse clickhouse.Config `embed:"" prefix:"clickhouse." group:"ClickHouse"`
+}
+
+type migrateUpCommand struct {
+	clickhouseSections
+	output
+}
+
+func (migrateUpCommand) Help() string {
+	return page("Makes the database where it is missing. Idempotent; an interrupted run is continued by the next.",
+		[]string{
+			"rollcall migrate up --clickhouse.addresses ch-1:9000 --clickhouse.user admin \\",
+			"    --clickhouse.password-file /run/secrets/clickhouse",
+			"rollcall migrate up --config rollcall.yaml",
+		}, "")
+}
+
+func (c *migrateUpCommand) Run(ctx context.Context, a *app) error {
+	if err := c.ClickHouse.Validate(); err != nil {
+		return usage(err)
+	}
+	applied, err := clickhouse.Migrate(ctx, c.ClickHouse)
+	if err != nil {
+		return err
+	}
+	return c.show(a.stdout, migrationRows(applied), func(w *columns) {
+		if len(applied) == 0 {
+			w.row("Nothing to do.")
+			return
+		}
+		migrationTable(w, applied)
+	})
+}
+
+type migrateStatusCommand struct {
+	clickhouseSections
+	output
+}
+
+func (migrateStatusCommand) Help() string {
+	return page("Changes nothing.", []string{"rollcall migrate status", "rollcall migrate status --output json"},
+		"the database lacks migrations of this build")
+}
+
+func (c *migrateStatusCommand) Run(ctx context.Context, a *app) error {
+	if err := c.ClickHouse.Validate(); err != nil {
+		return usage(err)
+	}
+	states, err := clickhouse.MigrationStatus(ctx, c.ClickHouse)
+	if err != nil {
+		return err
+	}
+	if err := c.show(a.stdout, migrationRows(states), func(w *columns) { migrationTable(w, states) }); err != nil {
+		return err
+	}
+	for _, state := range states {
+		if !state.Applied {
+			return fmt.Errorf("migrations: %w", errDiffers)
+		}
+	}
+	return nil
+}
+
+type migrationRow struct {
+	Version   int64      `json:"version"`
+	Name      string     `json:"name"`
+	Applied   bool       `json:"applied"`
+	AppliedAt *time.Time `json:"applied_at,omitempty"`
+}
+
+func migrationRows(states []migrations.State) []migrationRow {
+	rows := make([]migrationRow, len(states))
+	for i, s := range states {
+		rows[i] = migrationRow{Version: s.Version, Name: s.Name, Applied: s.Applied}
+		if s.Applied {
+			rows[i].AppliedAt = &states[i].AppliedAt
+		}
+	}
+	return rows
+}
+
+func migrationTable(w *columns, states []migrations.State) {
+	w.row("VERSION", "NAME", "APPLIED")
+	for _, s := range states {
+		applied := "no"
+		if s.Applied {
+			applied = s.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		w.row(s.Version, s.Name, applied)
+	}
+}

@@ -1,0 +1,106 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/rollup"
+)
+
+// Config of the sink. A zero value in any field means the default in its tag.
+type Config struct {
+	Group               string        `help:"Consumer group." default:"rollcall-sink"`
+	FlushRows           int           `name:"flush-rows" help:"Insert a batch when it has this many rows." default:"100000"`
+	FlushBytes          int           `name:"flush-bytes" help:"Insert a batch when its records, as Kafka holds them, have this many bytes." default:"16777216"`
+	FlushInterval       time.Duration `name:"flush-interval" help:"Insert a batch when its first row is this old." default:"400ms"`
+	MaxInsertsPerSecond float64       `name:"max-inserts-per-second" help:"Bound on batches a second over all sinks of the group: with many sinks each waits longer." default:"20"`
+	InsertTimeout       time.Duration `name:"insert-timeout" help:"Bound on one try of an insert, a dead letter or a commit." default:"1m"`
+	MinBackoff          time.Duration `name:"min-backoff" help:"First wait after a failure that may pass." default:"100ms"`
+	MaxBackoff          time.Duration `name:"max-backoff" help:"Longest wait between two tries." default:"10s"`
+	SessionTimeout      time.Duration `name:"session-timeout" help:"Until the group gives a dead sink's partitions away." default:"10s"`
+	DrainTimeout        time.Duration `name:"drain-timeout" help:"Bound on inserting what has been read, at a stop or a rebalance." default:"15s"`
+	FetchBytes          int           `name:"fetch-bytes" help:"Bytes that a fetch asks of a broker, compressed." default:"4194304"`
+	Rollup              rollup.Config `embed:"" prefix:"rollup."`
+}
+
+// WithDefaults returns cfg with the default in place of each zero.
+func (c Config) WithDefaults() Config {
+	def := Config{
+		Group: "rollcall-sink", FlushRows: 100_000, FlushBytes: 16 << 20, FlushInterval: 400 * time.Millisecond, MaxInsertsPerSecond: 20,
+		InsertTimeout: time.Minute, MinBackoff: 100 * time.Millisecond, MaxBackoff: 10 * time.Second,
+		SessionTimeout: 10 * time.Second, DrainTimeout: 15 * time.Second, FetchBytes: 4 << 20,
+	}
+	byDefault(&c.Group, def.Group)
+	byDefault(&c.FlushRows, def.FlushRows)
+	byDefault(&c.FlushBytes, def.FlushBytes)
+	byDefault(&c.FlushInterval, def.FlushInterval)
+	byDefault(&c.MaxInsertsPerSecond, def.MaxInsertsPerSecond)
+	byDefault(&c.InsertTimeout, def.InsertTimeout)
+	byDefault(&c.MinBackoff, def.MinBackoff)
+	byDefault(&c.MaxBackoff, def.MaxBackoff)
+	byDefault(&c.SessionTimeout, def.SessionTimeout)
+	byDefault(&c.DrainTimeout, def.DrainTimeout)
+	byDefault(&c.FetchBytes, def.FetchBytes)
+	c.Rollup = c.Rollup.WithDefaults()
+	return c
+}
+
+func byDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate says what is wrong with the configuration, all of it.
+func (c Config) Validate() error {
+	var errs []error
+	for name, n := range map[string]int{"flush_rows": c.FlushRows, "flush_bytes": c.FlushBytes, "fetch_bytes": c.FetchBytes} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("sink.%s is negative", name))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"flush_interval": c.FlushInterval, "insert_timeout": c.InsertTimeout, "min_backoff": c.MinBackoff,
+		"max_backoff": c.MaxBackoff, "session_timeout": c.SessionTimeout, "drain_timeout": c.DrainTimeout,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("sink.%s is negative", name))
+		}
+	}
+	if c.MaxInsertsPerSecond < 0 {
+		errs = append(errs, errors.New("sink.max_inserts_per_second is negative"))
+	}
+	return errors.Join(append(errs, c.Rollup.Validate())...)
+}
+
+// ClientOptions are the options that the sink's Kafka client must be made with. No
+// topic is among them: the client joins the group only when Run begins.
+func ClientOptions(cfg Config) []kgo.Opt {
+	cfg = cfg.WithDefaults()
+	b := &binding{}
+	return []kgo.Opt{
+		b.option(),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(cfg.SessionTimeout),
+		kgo.HeartbeatInterval(cfg.SessionTimeout / 5),
+		kgo.RebalanceTimeout(cfg.DrainTimeout + 15*time.Second),
+		// Never at the end: what was not committed was not inserted.
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(b.assigned),
+		kgo.OnPartitionsRevoked(b.revoked),
+		kgo.OnPartitionsLost(b.lost),
+		kgo.FetchMaxWait(250 * time.Millisecond),
+		// What one fetch brings is what waits, inflated, while ClickHouse is away.
+		kgo.FetchMaxBytes(int32(cfg.FetchBytes)),
+		kgo.FetchMaxPartitionBytes(int32(max(cfg.FetchBytes/4, 1<<20))),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(2 << 20),
+	}
+}

@@ -1,0 +1,131 @@
+//go:build embedded
+
+package sink
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"rollcall/pkg/topics"
+)
+
+// While ClickHouse is away two batches wait and no more is fetched; afterwards all of
+// it lands.
+func TestOutageBoundsWhatWaits(t *testing.T) {
+	w := newWorld(t)
+	conn := &faulty{Conn: w.conn}
+	conn.set(func(table string, _ driver.Batch) error {
+		if table == "session_days" {
+			return errInjected
+		}
+		return nil
+	}, nil)
+	cfg := testConfig()
+	cfg.FlushRows = 100
+	sink := w.start(cfg, conn)
+	const reports = 30_000
+	for n := 0; n < reports; n += 5000 {
+		w.produceUsage(n, n+5000)
+	}
+	w.eventually("the sink is not ready", func() bool { return sink.checks.Failing()[conditionStore] != "" })
+	w.eventually("both batches are taken", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return sink.pending == batches
+	})
+	if at := w.committed(topics.Usage, 0); at > 0 {
+		t.Errorf("offset %d is committed during the outage", at)
+	}
+	conn.set(nil, nil)
+	w.awaitReceipts(reports)
+	w.eventually("all is committed", func() bool { return w.committed(topics.Usage, 0) == reports/usagePartitions })
+	w.settle()
+	w.wantSum("v1_licence_day", reports)
+}
+
+// Sinks come and go; partitions move between them; some die. Nothing is lost.
+func TestRebalances(t *testing.T) {
+	w := newWorld(t)
+	conn := &faulty{Conn: w.conn}
+	random := rand.New(rand.NewPCG(3, 4))
+	conn.set(flaky(random, 10), flaky(random, 10))
+	const reports = 2000
+	producing := make(chan struct{})
+	go func() {
+		defer close(producing)
+		for n := 0; n < reports; n += 20 {
+			w.produceUsage(n, n+20)
+		}
+	}()
+	sinks := []*running{w.start(testConfig(), conn)}
+	for range 4 {
+		next := w.start(testConfig(), conn)
+		w.eventually("the new sink has a partition", func() bool {
+			next.mu.Lock()
+			defer next.mu.Unlock()
+			return len(next.terms) > 0
+		})
+		if len(sinks) > 1 {
+			if err := sinks[0].stop(); err != nil {
+				t.Error(err)
+			}
+			sinks = sinks[1:]
+		}
+		sinks = append(sinks, next)
+	}
+	<-producing
+	w.awaitReceipts(reports)
+	for _, s := range sinks {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	for p := range int32(usagePartitions) {
+		end := int64((reports + usagePartitions - 1 - int(p)) / usagePartitions)
+		if at := w.committed(topics.Usage, p); at != end {
+			t.Errorf("partition %d is committed at %d, want %d", p, at, end)
+		}
+	}
+	w.settle()
+	w.wantSum("v1_licence_day", reports)
+}
+
+// The owner of usage/0 computes; when it goes, the next owner does.
+func TestOwnerOfTheFirstPartitionRunsTheRollup(t *testing.T) {
+	w := newWorld(t)
+	first := w.start(testConfig(), w.conn)
+	w.produceUsage(0, 10)
+	w.eventually("the rollup has the first reports", func() bool {
+		return w.count("SELECT toUInt64(sum(value)) FROM v1_licence_day WHERE metric_id = 1") == 45
+	})
+	w.start(testConfig(), w.conn)
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.produceUsage(10, 20)
+	w.eventually("the rollup has the others", func() bool {
+		return w.count("SELECT toUInt64(sum(value)) FROM v1_licence_day WHERE metric_id = 1") == 190
+	})
+}
+
+func TestStartsBeforeClickHouseAndStopsMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	if err := w.conn.Exec(context.Background(), "RENAME TABLE metrics TO elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	waiting := w.start(testConfig(), w.conn)
+	w.eventually("it is not ready", func() bool { return waiting.checks.Failing()[conditionPrepared] != "" })
+	if err := waiting.stop(); err != nil {
+		t.Fatal(err)
+	}
+	sink := w.start(testConfig(), w.conn)
+	w.eventually("it is not ready", func() bool { return sink.checks.Failing()[conditionPrepared] != "" })
+	if err := w.conn.Exec(context.Background(), "RENAME TABLE elsewhere TO metrics"); err != nil {
+		t.Fatal(err)
+	}
+	w.produceUsage(0, 3)
+	w.awaitReceipts(3)
+}

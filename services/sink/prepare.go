@@ -1,0 +1,94 @@
+package sink
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"rollcall/pkg/record"
+	"rollcall/pkg/rollup"
+	"rollcall/pkg/topics"
+	schema "rollcall/schemas/avro"
+)
+
+// prepare learns the topics and lands the catalogue, until both succeed or ctx ends:
+// a sink may be started before the brokers and ClickHouse.
+func (s *Service) prepare(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = s.cfg.MinBackoff, s.cfg.MaxBackoff, 2
+	s.deps.Checks.Fail(conditionPrepared, "looking up topics and the catalogue")
+	for {
+		err := s.learnTopics(ctx)
+		if err == nil {
+			err = rollup.LandCatalogue(ctx, s.deps.ClickHouse, s.deps.Catalogue)
+		}
+		if err == nil {
+			s.deps.Checks.Pass(conditionPrepared)
+			return nil
+		}
+		s.deps.Checks.Fail(conditionPrepared, describe(err))
+		delay := wait.NextBackOff()
+		s.deps.Telemetry.Logger.WarnContext(ctx, "sink cannot start yet", "retry_in", delay, "error", describe(err))
+		if err := pause(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
+const conditionPrepared = "prepared"
+
+// learnTopics looks up the id of usage and how many partitions it has.
+func (s *Service) learnTopics(ctx context.Context) error {
+	details, err := kadm.NewClient(s.deps.Client).ListTopics(ctx, topics.Usage)
+	if err != nil {
+		return fmt.Errorf("look up topic %s: %w", topics.Usage, err)
+	}
+	usage := details[topics.Usage]
+	if usage.Err != nil {
+		return fmt.Errorf("look up topic %s: %w", topics.Usage, usage.Err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.usageID, s.partitions = uuid.UUID(usage.ID), len(usage.Partitions)
+	return nil
+}
+
+// source is the name of a partition of usage in dirty_days.
+func (s *Service) source(number int32) string {
+	for int(number) >= len(s.sources) {
+		s.sources = append(s.sources, usageSource(s.usageID, int32(len(s.sources))))
+	}
+	return s.sources[number]
+}
+
+// lineageOf reads the lineage off a usage record that is otherwise broken, so that
+// its offset of reports.raw still gets an end. It is the first field of every version.
+func lineageOf(value []byte) *record.Lineage {
+	fingerprint, body, err := avro.SingleObjectFingerprint(value)
+	if err != nil || len(body) < 16 {
+		return nil
+	}
+	if version, ok := schema.Released().ByFingerprint(fingerprint); !ok || version.Name != "Usage" {
+		return nil
+	}
+	lineage := &record.Lineage{TopicID: uuid.UUID(body[:16])}
+	// Avro's int and long are the zig-zag varints of encoding/binary.
+	number, n := binary.Varint(body[16:])
+	if n <= 0 || number < 0 || number > math.MaxInt32 {
+		return nil
+	}
+	offset, m := binary.Varint(body[16+n:])
+	if m <= 0 || offset < 0 {
+		return nil
+	}
+	lineage.Partition, lineage.Offset = int32(number), offset
+	return lineage
+}
+
+func inCalendar(day int32) bool { return day >= 0 && day <= math.MaxUint16 }

@@ -1,0 +1,161 @@
+// Package sink lands usage reports, dead letters and licences in ClickHouse, at
+// least once and in an order that makes every crash harmless: the state of the
+// session-days first, then the marks of the days to recompute, then the receipts,
+// then the offsets. Whatever is written twice says the same again. The sink that
+// owns partition 0 of usage also runs the rollup.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"rollcall/pkg/health"
+	"rollcall/pkg/rollup"
+	"rollcall/pkg/telemetry"
+	"rollcall/pkg/topics"
+	catalogue "rollcall/schemas/metrics"
+)
+
+// Deps are what a sink works with. It closes none of them.
+type Deps struct {
+	Client     *kgo.Client // made with ClientOptions
+	ClickHouse driver.Conn
+	Catalogue  *catalogue.Catalogue
+	Checks     *health.Checks
+	Telemetry  telemetry.Telemetry
+}
+
+// Service is one sink: one member of the consumer group. Make it with New and run it once.
+type Service struct {
+	cfg    Config
+	deps   Deps
+	rollup *rollup.Recomputer
+	meters *meters
+
+	ready    chan *batch   // full ones, from the reader; no buffer: two batches are the bound
+	spare    chan *batch   // empty ones, back from the writer
+	readDone chan struct{} // closed when no further batch comes
+	owns     chan bool     // whether usage/0 is this sink's; the latest counts
+
+	// The reader's alone.
+	checker checker
+	sources []string // by partition of usage, as dirty_days names them
+	usageID uuid.UUID
+
+	mu         sync.Mutex
+	current    *batch               // nil: none at hand
+	pending    int                  // batches that left current and are not finished
+	idle       chan struct{}        // closed when pending falls to 0
+	terms      map[partition]uint64 // of the partitions that are this sink's
+	term       uint64
+	held       map[partition]string // readiness condition of each partition that stands still
+	partitions int                  // of usage, over all sinks
+}
+
+// New returns a sink on a client that was made with ClientOptions(cfg).
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	bound, ok := deps.Client.Context().Value(bindingKey{}).(*binding)
+	if !ok {
+		return nil, errors.New("sink: the client was not made with sink.ClientOptions")
+	}
+	cfg = cfg.WithDefaults()
+	recomputer, err := rollup.New(cfg.Rollup, deps.ClickHouse, deps.Telemetry)
+	if err != nil {
+		return nil, fmt.Errorf("sink: %w", err)
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, rollup: recomputer,
+		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
+		terms: map[partition]uint64{}, held: map[partition]string{},
+	}
+	for range batches {
+		s.spare <- newBatch()
+	}
+	if s.meters, err = newMeters(s); err != nil {
+		return nil, fmt.Errorf("sink instruments: %w", err)
+	}
+	if !bound.sink.CompareAndSwap(nil, s) {
+		return nil, errors.New("sink: the client already has a sink")
+	}
+	return s, nil
+}
+
+// batches is how many there are: one fills while the other is inserted.
+const batches = 2
+
+// Run lands records until ctx ends, then inserts and commits what it has read. It
+// returns nil after such a graceful stop. Where DrainTimeout did not suffice it
+// returns an error that says so; nothing is lost, the next sink reads it again.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.meters.close()
+	if err := s.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	// Writing outlives reading by the drain's time.
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.cfg.DrainTimeout, stop) })()
+
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(s.readDone)
+		return s.read(reading, writing)
+	})
+	group.Go(func() error { return s.write(writing) })
+	group.Go(func() error { return s.runRollup(reading) })
+	s.deps.Client.AddConsumeTopics(topics.Usage, topics.DeadLetters, topics.Licences)
+	err := group.Wait()
+
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	if leaveErr := s.deps.Client.LeaveGroupContext(leaving); leaveErr != nil {
+		err = errors.Join(err, fmt.Errorf("leave group %s: %w", s.cfg.Group, leaveErr))
+	}
+	return err
+}
+
+// runRollup runs the rollup while usage/0 is this sink's. Two sinks may do so for a
+// moment, at a rebalance: a day's computation stands or falls as a whole.
+func (s *Service) runRollup(ctx context.Context) error {
+	var group errgroup.Group
+	owned, end := false, func() {}
+	for {
+		select {
+		case <-ctx.Done():
+			end()
+			return group.Wait()
+		case own := <-s.owns:
+			if own == owned {
+				continue
+			}
+			owned = own
+			end()
+			if err := group.Wait(); err != nil {
+				return err
+			}
+			if own {
+				end = s.beginRollup(ctx, &group)
+			}
+		}
+	}
+}
+
+func (s *Service) beginRollup(ctx context.Context, group *errgroup.Group) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	group.Go(func() error { return s.rollup.Run(ctx) })
+	return cancel
+}

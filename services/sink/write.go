@@ -1,0 +1,305 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/record"
+	"rollcall/pkg/topics"
+)
+
+// readiness conditions of the writer.
+const (
+	conditionStore  = "clickhouse"
+	conditionCommit = "commit"
+)
+
+// write lands batches, one at a time and in order, until the reader has ended. Where
+// ctx ends first it returns an error; what it had not committed is read again.
+func (s *Service) write(ctx context.Context) error {
+	w := &writer{Service: s, uncommitted: map[partition]taken{}}
+	retry := time.NewTicker(commitRetry)
+	defer retry.Stop()
+	for {
+		select {
+		case b := <-s.ready:
+			if err := w.land(ctx, b); err != nil {
+				return err
+			}
+		case <-retry.C:
+			w.commit(ctx, nil)
+		case <-s.readDone:
+			select {
+			case b := <-s.ready: // from a revocation
+				if err := w.land(ctx, b); err != nil {
+					return err
+				}
+			default:
+			}
+			return w.lastCommit(ctx)
+		}
+	}
+}
+
+// commitRetry is how soon a failed commit is tried again where no batch comes.
+const commitRetry = time.Second
+
+// writer is the one goroutine that writes.
+type writer struct {
+	*Service
+	uncommitted map[partition]taken // inserted, but the commit failed
+	good        *record.Usage       // a row that ClickHouse has accepted
+	failing     bool
+}
+
+// land flushes the batch and gives it back to the reader, empty.
+func (w *writer) land(ctx context.Context, b *batch) error {
+	err := w.flush(ctx, b)
+	w.mu.Lock()
+	w.settle()
+	w.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("sink: %d rows were not inserted within %v, and will be read again: %w", b.rows(), w.cfg.DrainTimeout, err)
+	}
+	b.reset()
+	w.spare <- b
+	return nil
+}
+
+// flush writes the batch in the order that makes a crash between any two steps
+// harmless, each step until it succeeds. It fails only where ctx ends.
+func (w *writer) flush(ctx context.Context, b *batch) error {
+	started := time.Now()
+	ctx, end := w.beginInsert(ctx, b)
+	steps := []struct {
+		name string
+		do   func(context.Context, *batch) error
+	}{
+		{"session_days", w.insertState},
+		{"dirty_days", w.insertMarks},
+		{"dead_letters", w.insertLetters},
+		{"receipts", w.insertReceipts},
+		{"licences", w.insertLicences},
+		{topics.DeadLetters, w.produceLetters},
+	}
+	for _, step := range steps {
+		if err := w.insist(ctx, step.name, b, step.do); err != nil {
+			end(err)
+			return err
+		}
+	}
+	end(nil)
+	w.meters.flushed(ctx, b, started)
+	w.commit(ctx, b)
+	return nil
+}
+
+// insist repeats a step, with back-off, until it succeeds or ctx ends.
+func (w *writer) insist(ctx context.Context, name string, b *batch, do func(context.Context, *batch) error) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = w.cfg.MinBackoff, w.cfg.MaxBackoff, 2
+	for attempt := 1; ; attempt++ {
+		b.attempt = attempt
+		err := w.try(ctx, b, do)
+		if err == nil {
+			if w.failing {
+				w.failing = false
+				w.deps.Checks.Pass(conditionStore)
+				w.deps.Telemetry.Logger.InfoContext(ctx, "insert succeeded again", "step", name, "attempt", attempt)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		w.failing = true
+		w.deps.Checks.Fail(conditionStore, name+": "+describe(err))
+		w.meters.retried(ctx, name)
+		delay := wait.NextBackOff()
+		w.deps.Telemetry.Logger.WarnContext(ctx, "insert failed and will be tried again", "step", name, "attempt", attempt, "retry_in", delay, "error", describe(err))
+		if err := pause(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *writer) try(ctx context.Context, b *batch, do func(context.Context, *batch) error) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.InsertTimeout)
+	defer cancel()
+	return do(ctx, b)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// insertState inserts the session-days. Rows that ClickHouse refuses for what they
+// hold become dead letters.
+func (w *writer) insertState(ctx context.Context, b *batch) error {
+	if b.state.len() == 0 {
+		return nil
+	}
+	refused, err := w.sift(ctx, sessionDays, b.state.fields(), b.state.len(), b.attempt, w.canary())
+	if err != nil {
+		return err
+	}
+	for _, row := range refused {
+		b.poison = append(b.poison, b.refusal(row, topics.Usage, reasonRefused, time.Now()))
+		w.meters.refused(ctx, topics.Usage, reasonRefused, 1)
+	}
+	b.refused = refused
+	if len(refused) == 0 {
+		good := b.sample
+		w.good = &good
+	}
+	return nil
+}
+
+// canary inserts a row again that ClickHouse has accepted, which changes nothing; nil
+// where there is none yet.
+func (w *writer) canary() func(context.Context) error {
+	if w.good == nil {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		var rows stateRows
+		rows.add(w.good)
+		return w.insert(ctx, sessionDays, rows.fields(), whole(1))
+	}
+}
+
+func (w *writer) insertMarks(ctx context.Context, b *batch) error {
+	if len(b.marks) == 0 {
+		return nil
+	}
+	rows := newMarkRows(b.marks, time.Now())
+	return w.insert(ctx, dirtyDays, rows.fields(), whole(len(b.marks)))
+}
+
+// insertLetters inserts dead letters. One that cannot be landed is counted and
+// skipped; its receipt still says how it ended.
+func (w *writer) insertLetters(ctx context.Context, b *batch) error {
+	if b.letters.len() == 0 {
+		return nil
+	}
+	b.letters.stamp(time.Now())
+	refused, err := w.sift(ctx, deadLetters, b.letters.fields(), b.letters.len(), b.attempt, nil)
+	if err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		w.meters.refused(ctx, topics.DeadLetters, reasonRefused, len(refused))
+		w.deps.Telemetry.Logger.ErrorContext(ctx, "dead letters skipped: ClickHouse refuses them", "rows", len(refused))
+	}
+	return nil
+}
+
+func (w *writer) insertReceipts(ctx context.Context, b *batch) error {
+	now := time.Now()
+	b.landed.stamp(now)
+	b.dead.stamp(now)
+	for _, part := range []struct {
+		rows   *receiptRows
+		ranges [][2]int
+	}{{&b.landed, b.ranges()}, {&b.dead, whole(b.dead.len())}} {
+		if len(part.ranges) == 0 {
+			continue
+		}
+		if err := w.insert(ctx, receipts, part.rows.fields(), part.ranges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) insertLicences(ctx context.Context, b *batch) error {
+	if b.licences.len() == 0 {
+		return nil
+	}
+	return w.insert(ctx, licences, b.licences.fields(), whole(b.licences.len()))
+}
+
+// produceLetters produces the dead letters of this batch and waits until the brokers
+// hold them.
+func (w *writer) produceLetters(ctx context.Context, b *batch) error {
+	if len(b.poison) == 0 {
+		return nil
+	}
+	records := make([]*kgo.Record, 0, len(b.poison))
+	for i := range b.poison {
+		value, err := record.Append(nil, &b.poison[i])
+		if err != nil {
+			return fmt.Errorf("encode a dead letter: %w", err)
+		}
+		records = append(records, &kgo.Record{Topic: topics.DeadLetters, Value: value})
+	}
+	if err := w.deps.Client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return fmt.Errorf("produce dead letters: %w", err)
+	}
+	return nil
+}
+
+// commit commits the offsets of b and of those whose commit failed before; b may be
+// nil. A failure is no reason to stop: what is inserted twice changes nothing.
+func (w *writer) commit(ctx context.Context, b *batch) {
+	if b != nil {
+		for p, t := range b.last {
+			w.uncommitted[p] = t
+		}
+	}
+	var records []*kgo.Record
+	w.mu.Lock()
+	for p, t := range w.uncommitted {
+		if w.terms[p] != t.term {
+			delete(w.uncommitted, p) // another sink's by now
+			continue
+		}
+		records = append(records, t.record)
+	}
+	w.mu.Unlock()
+	if len(records) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.InsertTimeout)
+	defer cancel()
+	if err := w.deps.Client.CommitRecords(ctx, records...); err != nil {
+		w.deps.Checks.Fail(conditionCommit, err.Error())
+		w.deps.Telemetry.Logger.WarnContext(ctx, "commit failed and will be tried again", "error", err,
+			"rebalancing", errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration))
+		return
+	}
+	w.deps.Checks.Pass(conditionCommit)
+	for p, t := range w.uncommitted {
+		w.meters.committed(p, t.record.Offset+1)
+	}
+	clear(w.uncommitted)
+}
+
+// lastCommit tries once more before the group is left.
+func (w *writer) lastCommit(ctx context.Context) error {
+	w.commit(ctx, nil)
+	if n := len(w.uncommitted); n > 0 {
+		return fmt.Errorf("sink: the offsets of %d partitions could not be committed; what they stand for will be inserted again", n)
+	}
+	return nil
+}
+
+func whole(rows int) [][2]int {
+	if rows == 0 {
+		return nil
+	}
+	return [][2]int{{0, rows}}
+}
