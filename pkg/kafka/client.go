@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -11,6 +12,8 @@ import (
 
 	"rollcall/pkg/telemetry"
 )
+
+const metadataMinAge = 250 * time.Millisecond
 
 // NewClient makes a client for cfg; opts come after what cfg sets. It connects to
 // nothing yet. Errors are of the configuration or of the files that it names.
@@ -27,6 +30,9 @@ func NewClient(cfg Config, tel telemetry.Telemetry, opts ...kgo.Opt) (*kgo.Clien
 		kgo.ClientID(cfg.ClientID),
 		kgo.WithHooks(hook),
 		kgo.WithLogger(logger{tel.Logger}),
+		// The default of 5 s is how long a partition without a leader, or with too few
+		// replicas, would wait to be tried again.
+		kgo.MetadataMinAge(metadataMinAge),
 	}
 	if cfg.TLS.Enabled {
 		config, err := cfg.TLS.client()

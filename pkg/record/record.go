@@ -136,7 +136,7 @@ type DeadLetter struct {
 	At                int64               `avro:"at"`
 }
 
-// Kinds of record: the type parameter of Append and Decode.
+// Kind is a record that Append and Decode handle.
 type Kind interface {
 	Raw | Clean | Usage | Identity | Licence | DeadLetter
 }

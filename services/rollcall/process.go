@@ -32,6 +32,11 @@ func (s surroundings) part(name string) surroundings {
 	return surroundings{s.telemetry, s.checks.Part(name), s.follow}
 }
 
+// starting and started frame the time in which a service has not yet said by its own
+// conditions what it waits for.
+func (s surroundings) starting() { s.checks.Fail("start", "starting") }
+func (s surroundings) started()  { s.checks.Pass("start") }
+
 // serve runs what a process serves, with telemetry and the private listener around
 // it. The private listener goes last: a service that drains still says so.
 func (s serviceSections) serve(ctx context.Context, a *app, name string, work func(context.Context, surroundings) error) (err error) {
@@ -52,6 +57,7 @@ func (s serviceSections) serve(ctx context.Context, a *app, name string, work fu
 		}
 	}()
 	around := surroundings{telemetry: tel, checks: &health.Checks{}}
+	around.starting() // before the private listener can say otherwise
 
 	// The listener outlives the signal that ends the work.
 	private, stopPrivate := context.WithCancel(context.WithoutCancel(ctx))

@@ -59,6 +59,7 @@ func runGateway(ctx context.Context, brokers kafka.Config, config gateway.Config
 		return err
 	}
 	around.telemetry.Logger.Info("gateway listens", "address", service.Addr().String())
+	around.started()
 	if listening != nil {
 		listening(service.Addr().String())
 	}
@@ -187,6 +188,7 @@ func withRegistry(ctx context.Context, brokers kafka.Config, around surroundings
 	if err != nil {
 		return err
 	}
+	around.started()
 	// The registry must outlive the work in flight that still asks it.
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -59,5 +59,6 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 	if err != nil {
 		return err
 	}
+	around.started()
 	return service.Run(ctx)
 }

@@ -62,6 +62,10 @@ func (p *pipeline) run(ctx context.Context, around surroundings, follow func(*re
 	group, working := errgroup.WithContext(ctx)
 	listening := make(chan struct{})
 	around.follow = follow
+	for _, service := range []string{"gateway", "anonymizer", "enricher", "sink"} {
+		around.part(service).starting()
+	}
+	around.started() // from here on, each says for itself
 	group.Go(func() error {
 		return runGateway(working, p.brokers, p.Gateway, around.part("gateway"), func(address string) {
 			p.gateway = "http://" + address

@@ -123,7 +123,8 @@ func (s *Service) Run(ctx context.Context) error {
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
 	defer cancel()
 	if leaveErr := s.deps.Client.LeaveGroupContext(leaving); leaveErr != nil {
-		err = errors.Join(err, fmt.Errorf("leave group %s: %w", s.cfg.Group, leaveErr))
+		// All is committed; the group finds out by the session's timeout.
+		s.deps.Telemetry.Logger.WarnContext(leaving, "leaving the group failed", "group", s.cfg.Group, "error", leaveErr)
 	}
 	return err
 }
