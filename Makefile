@@ -20,10 +20,15 @@ help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Watch a fleet call home: EXIT=1 stops after the verdict, else it stays up.
+demo: go ## Watch a fleet call home: EXIT=1 stops after the verdict, else it stays up.
 	@$(PARTS) -check demo
 	@$(PARTS) clickhouse geoip
+	@$(MAKE) --no-print-directory build
 	@$(ROLLCALL) demo $(if $(EXIT),--exit)
+
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer, https://go.dev/dl" >&2; exit 1; }
 
 .PHONY: test
 test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the race detector, against real Kafka and ClickHouse.
@@ -32,7 +37,7 @@ test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the
 	  echo "tests took $$((SECONDS - start)) s"
 
 .PHONY: parts
-parts: ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
+parts: go ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
 	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java; \
 	  echo "parts took $$((SECONDS - start)) s"
 

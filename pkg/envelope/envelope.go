@@ -40,7 +40,8 @@ type Sealer interface {
 }
 
 // Opener opens envelopes. Implementations are safe for concurrent use. An envelope
-// that can never be opened is a fault.Reject of class unopenable_envelope.
+// that can never be opened is a fault.Reject of class unopenable_envelope; one of a
+// format that this build does not know is a fault.Hold, since a newer gateway wrote it.
 type Opener interface {
 	Open(assoc Associated, envelope []byte) (address netip.Addr, body []byte, err error)
 }
@@ -52,10 +53,6 @@ var (
 	_ Sealer = (*Plain)(nil)
 	_ Opener = (*Plain)(nil)
 )
-
-// NewPlain returns the sealer and opener of FormatPlain. It never fails; the
-// sealers of other formats may, for want of a key.
-func NewPlain() (*Plain, error) { return &Plain{}, nil }
 
 // Seal implements Sealer.
 func (*Plain) Seal(_ Associated, address netip.Addr, body []byte) ([]byte, error) {
@@ -76,7 +73,7 @@ func (*Plain) Open(_ Associated, envelope []byte) (netip.Addr, []byte, error) {
 	case len(envelope) == 0:
 		return netip.Addr{}, nil, unopenable(errors.New("empty"))
 	case envelope[0] != FormatPlain:
-		return netip.Addr{}, nil, unopenable(fmt.Errorf("format %d is unknown to this build", envelope[0]))
+		return netip.Addr{}, nil, fault.Hold(fmt.Errorf("envelope format %d is unknown to this build", envelope[0]))
 	case len(envelope) < 1+addressBytes:
 		return netip.Addr{}, nil, unopenable(errors.New("no room for an address"))
 	case len(envelope) > 1+addressBytes+MaxBodyBytes:

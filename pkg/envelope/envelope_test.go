@@ -9,17 +9,8 @@ import (
 	"rollcall/pkg/fault"
 )
 
-func plain(t testing.TB) *Plain {
-	t.Helper()
-	p, err := NewPlain()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func TestRoundTrip(t *testing.T) {
-	p := plain(t)
+	p := &Plain{}
 	for _, address := range []string{"192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7"} {
 		for name, body := range map[string][]byte{
 			"empty": {}, "small": []byte("a report"), "largest": bytes.Repeat([]byte{7}, MaxBodyBytes),
@@ -43,20 +34,19 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestSealRefusesALargerBody(t *testing.T) {
-	if _, err := plain(t).Seal(Associated{}, netip.MustParseAddr("192.0.2.7"), make([]byte, MaxBodyBytes+1)); err == nil {
+	if _, err := (&Plain{}).Seal(Associated{}, netip.MustParseAddr("192.0.2.7"), make([]byte, MaxBodyBytes+1)); err == nil {
 		t.Error("sealed what nobody could open")
 	}
 }
 
 func TestOpenRefuses(t *testing.T) {
-	p := plain(t)
+	p := &Plain{}
 	good, err := p.Seal(Associated{}, netip.MustParseAddr("192.0.2.7"), bytes.Repeat([]byte("report"), 100))
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string][]byte{
 		"empty":            {},
-		"unknown format":   append([]byte{2}, good[1:]...),
 		"format alone":     {FormatPlain},
 		"cut address":      good[:addressBytes],
 		"a byte too large": append([]byte{FormatPlain}, make([]byte, addressBytes+MaxBodyBytes+1)...),
@@ -71,8 +61,15 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenHoldsAFormatOfANewerRelease(t *testing.T) {
+	_, _, err := (&Plain{}).Open(Associated{}, []byte{FormatPlain + 1, 1, 2, 3})
+	if _, ok := errors.AsType[*fault.HoldError](err); !ok {
+		t.Errorf("%v, want it held: a dead letter would lose what a newer gateway took", err)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
-	p := plain(f)
+	p := &Plain{}
 	good, err := p.Seal(Associated{}, netip.MustParseAddr("2001:db8::7"), bytes.Repeat([]byte("report"), 100))
 	if err != nil {
 		f.Fatal(err)
@@ -84,8 +81,10 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sealed []byte) {
 		address, body, err := p.Open(Associated{}, sealed)
 		if err != nil {
-			if _, ok := errors.AsType[*fault.RejectError](err); !ok {
-				t.Fatalf("%v would be retried for ever", err)
+			_, rejected := errors.AsType[*fault.RejectError](err)
+			_, held := errors.AsType[*fault.HoldError](err)
+			if held != (len(sealed) > 0 && sealed[0] != FormatPlain) || held == rejected {
+				t.Fatalf("%v: held %t, rejected %t", err, held, rejected)
 			}
 			return
 		}

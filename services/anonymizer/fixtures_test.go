@@ -61,9 +61,7 @@ func newBenchWith(t testing.TB, meter metric.Meter) *bench {
 		t.Fatal(err)
 	}
 	b.licences = pseudonym.New(pepper)
-	if b.plain, err = envelope.NewPlain(); err != nil {
-		t.Fatal(err)
-	}
+	b.plain = &envelope.Plain{}
 	if b.metrics, err = newInstruments(meter, catalogue.Embedded()); err != nil {
 		t.Fatal(err)
 	}
