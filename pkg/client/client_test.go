@@ -128,6 +128,8 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 		wait                                time.Duration
 	}{
 		{"accepted", JSON, `{"report_id":"a"}`, "", 202, Accepted, 0},
+		{"accepted, of a schema yet unknown", JSON, `{"report_id":null}`, "", 202, Accepted, 0},
+		{"somebody else's 202", JSON, `{"id":"a"}`, "", 202, Retry, 0},
 		{"a portal's 202", "text/html", `<html>`, "", 202, Retry, 0},
 		{"200 acknowledges nothing", JSON, `{"report_id":"a"}`, "", 200, Retry, 0},
 		{"not decodable", problem, `{"reason":"truncated"}`, "", 400, Drop, 0},

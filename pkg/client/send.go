@@ -63,7 +63,7 @@ type Answer struct {
 	Outcome    Outcome
 	Status     int           // HTTP status; 0 where no answer came
 	RetryAfter time.Duration // how long the server asks to wait; 0: it does not say
-	ReportID   string        // as acknowledged, where Accepted
+	ReportID   string        // as acknowledged, where Accepted; empty where the gateway cannot read it yet
 	Problem    Problem       // what the server says is wrong, where it does
 }
 
@@ -121,12 +121,17 @@ func interpret(response *http.Response, body []byte, now time.Time) Answer {
 	problem := media == "application/problem+json" && json.Unmarshal(body, &answer.Problem) == nil
 	switch response.StatusCode {
 	case http.StatusAccepted:
-		var accepted struct {
-			ReportID string `json:"report_id"`
+		// Anything but our own 202 (a captive portal's page) acknowledges nothing. The
+		// id is null where the gateway holds a report whose schema it does not know yet.
+		var accepted map[string]*string
+		if json.Unmarshal(body, &accepted) != nil {
+			break
 		}
-		// Anything but our own 202 (a captive portal's page) acknowledges nothing.
-		if json.Unmarshal(body, &accepted) == nil && accepted.ReportID != "" {
-			answer.Outcome, answer.ReportID = Accepted, accepted.ReportID
+		if id, ours := accepted["report_id"]; ours && (id == nil || *id != "") {
+			answer.Outcome = Accepted
+			if id != nil {
+				answer.ReportID = *id
+			}
 		}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		if problem {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -53,6 +54,11 @@ func (p *Process) Name() string { return p.options.Name }
 
 // LogPath returns the file with its output.
 func (p *Process) LogPath() string { return p.options.LogPath }
+
+// URL returns the address of a path on the listener that ReadyURL is on.
+func (p *Process) URL(path string) string {
+	return strings.TrimSuffix(p.options.ReadyURL, "/readyz") + path
+}
 
 // Starts returns how often the process was started.
 func (p *Process) Starts() int {

@@ -39,9 +39,15 @@ type Options struct {
 type Result struct {
 	Sent     int
 	ByStatus map[int]int // 0: the connection failed
+	Unhinted int         // answers 429 and 503 that did not say Retry-After
 	Latency  Histogram   // of requests answered 2xx
 	Elapsed  time.Duration
 }
+
+// dialLimit lets a connection be asked for three times: where thousands are opened at
+// once, a full queue drops some, and the kernel asks again after 1 s and 3 s. A
+// server that is gone refuses at once.
+const dialLimit = 5 * time.Second
 
 // Prepare renders a POST of body as it goes over the wire. Headers are name, value pairs.
 func Prepare(host, path, contentType string, body []byte, headers ...string) []byte {
@@ -129,14 +135,14 @@ func (r *run) connection(ctx context.Context, address string) {
 		if !ok {
 			return
 		}
-		status, err := 0, error(nil)
+		status, hinted, err := 0, false, error(nil)
 		if conn == nil {
-			if conn, err = net.DialTimeout("tcp", address, time.Second); err == nil {
+			if conn, err = net.DialTimeout("tcp", address, dialLimit); err == nil {
 				reader = bufio.NewReaderSize(conn, 2048)
 			}
 		}
 		if err == nil {
-			status, err = exchange(conn, reader, r.Next(n), r.Timeout)
+			status, hinted, err = exchange(conn, reader, r.Next(n), r.Timeout)
 		}
 		if err != nil {
 			if conn != nil {
@@ -147,6 +153,9 @@ func (r *run) connection(ctx context.Context, address string) {
 		}
 		local.Sent++
 		local.ByStatus[status]++
+		if (status == 429 || status == 503) && !hinted {
+			local.Unhinted++
+		}
 		if status/100 == 2 {
 			local.Latency.Add(time.Since(due))
 		}
@@ -186,33 +195,34 @@ func (r *run) merge(local *Result) {
 	for status, n := range local.ByStatus {
 		r.result.ByStatus[status] += n
 	}
+	r.result.Unhinted += local.Unhinted
 	r.result.Latency.Merge(&local.Latency)
 }
 
 // exchange writes a request and reads its answer to the end; the server must keep
-// the connection and send a Content-Length.
-func exchange(conn net.Conn, reader *bufio.Reader, request []byte, timeout time.Duration) (status int, err error) {
+// the connection and send a Content-Length. hinted says that it has a Retry-After.
+func exchange(conn net.Conn, reader *bufio.Reader, request []byte, timeout time.Duration) (status int, hinted bool, err error) {
 	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if _, err := conn.Write(request); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	line, err := reader.ReadSlice('\n')
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if len(line) < 12 {
-		return 0, errors.New("load: short status line")
+		return 0, false, errors.New("load: short status line")
 	}
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	length, closing := 0, false
 	for {
 		line, err := reader.ReadSlice('\n')
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -220,21 +230,23 @@ func exchange(conn net.Conn, reader *bufio.Reader, request []byte, timeout time.
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
+		case bytes.EqualFold(name, []byte("Retry-After")):
+			hinted = true
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, err
+				return 0, false, err
 			}
 		case bytes.EqualFold(name, []byte("Connection")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("close")):
 			closing = true
 		}
 	}
 	if _, err := io.CopyN(io.Discard, reader, int64(length)); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if closing {
-		return status, errClosing
+		return status, hinted, errClosing
 	}
-	return status, nil
+	return status, hinted, nil
 }
 
 // errClosing makes the caller dial again; the answer before it counts.

@@ -39,8 +39,12 @@ func TestRunCountsEveryAnswer(t *testing.T) {
 		if err != nil || string(body) != "body" {
 			t.Errorf("body %q, %v", body, err)
 		}
-		switch served.Add(1) % 3 {
+		n := served.Add(1)
+		switch n % 3 {
 		case 0:
+			if n%2 == 0 {
+				w.Header().Set("Retry-After", "5")
+			}
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case 1:
 			w.Header().Set("Connection", "close")
@@ -58,6 +62,9 @@ func TestRunCountsEveryAnswer(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if result.Unhinted != 50 {
+		t.Errorf("%d answers counted as without Retry-After, not 50", result.Unhinted)
 	}
 	if result.Sent != 300 || result.ByStatus[202] != 200 || result.ByStatus[503] != 100 || result.Latency.Count() != 200 {
 		t.Errorf("got %d sent, %v, %d latencies", result.Sent, result.ByStatus, result.Latency.Count())
