@@ -285,8 +285,10 @@ func (w *world) settle() {
 var errInjected = errors.New("injected")
 
 // flaky fails about one in n of the inserts, half of them after ClickHouse has it.
-func flaky(random *rand.Rand, n int) func(string, driver.Batch) error {
+// seed is only read here: several of them may share it.
+func flaky(seed *rand.Rand, n int) func(string, driver.Batch) error {
 	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed.Uint64(), seed.Uint64()))
 	return func(string, driver.Batch) error {
 		mu.Lock()
 		defer mu.Unlock()
