@@ -71,7 +71,7 @@ const configTemplate = `<clickhouse>
     <table>{{.}}</table>
     <partition_by>toMonday(event_date)</partition_by>
     <ttl>event_date + INTERVAL 3 DAY DELETE</ttl>
-    <flush_interval_milliseconds>2000</flush_interval_milliseconds>
+    <flush_interval_milliseconds>7500</flush_interval_milliseconds>
     <max_size_rows>65536</max_size_rows>
     <reserved_size_rows>1024</reserved_size_rows>
     <buffer_size_rows_flush_threshold>32768</buffer_size_rows_flush_threshold>

@@ -22,8 +22,8 @@ type Config struct {
 	HoldRetry      time.Duration // between two tries of a held record; 1 min
 	MinBackoff     time.Duration // first wait after a failure that may pass; 100 ms
 	MaxBackoff     time.Duration // longest wait between two tries; 15 s
-	ProducerLinger time.Duration // wait for a fuller batch of outputs; 5 ms
-	FetchMaxWait   time.Duration // long poll of an idle topic; 250 ms
+	ProducerLinger time.Duration // wait for a fuller batch of outputs; 20 ms
+	FetchMaxWait   time.Duration // longest wait of a fetch for FetchMinBytes; 50 ms
 
 	MaxQueuedRecords   int // records read and not yet handled, over all partitions; 8,192
 	MaxQueuedBytes     int // their bytes; 64 MiB
@@ -43,8 +43,8 @@ func (c *Config) durations() map[string]defaulted[time.Duration] {
 		"hold retry":      {&c.HoldRetry, time.Minute},
 		"min backoff":     {&c.MinBackoff, 100 * time.Millisecond},
 		"max backoff":     {&c.MaxBackoff, 15 * time.Second},
-		"producer linger": {&c.ProducerLinger, 5 * time.Millisecond},
-		"fetch max wait":  {&c.FetchMaxWait, 250 * time.Millisecond},
+		"producer linger": {&c.ProducerLinger, 20 * time.Millisecond},
+		"fetch max wait":  {&c.FetchMaxWait, 50 * time.Millisecond},
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 
 // Config of the rollup. A zero value in any field means the default in its tag.
 type Config struct {
-	PollInterval time.Duration `name:"poll-interval" help:"How often to look for days that changed." default:"2s"`
-	MinInterval  time.Duration `name:"min-interval" help:"Least time between two computations of the same day." default:"10s"`
+	PollInterval time.Duration `name:"poll-interval" help:"How often to look for days that changed." default:"3s"`
+	MinInterval  time.Duration `name:"min-interval" help:"Least time between two computations of the same day." default:"15s"`
 	DutyPercent  int           `name:"duty-percent" help:"Share of the time that computations may take, 1 to 100." default:"25"`
 	Threads      int           `help:"Threads of ClickHouse that one computation may use." default:"1"`
 	Timeout      time.Duration `help:"Bound on one computation." default:"10m"`
@@ -24,10 +24,10 @@ type Config struct {
 // WithDefaults returns cfg with the default in place of each zero.
 func (c Config) WithDefaults() Config {
 	if c.PollInterval == 0 {
-		c.PollInterval = 2 * time.Second
+		c.PollInterval = 3 * time.Second
 	}
 	if c.MinInterval == 0 {
-		c.MinInterval = 10 * time.Second
+		c.MinInterval = 15 * time.Second
 	}
 	if c.DutyPercent == 0 {
 		c.DutyPercent = 25

@@ -80,6 +80,7 @@ func (c *demoCommand) Run(ctx context.Context, a *app) (err error) {
 		pipeline: &pipeline{standaloneOptions: c.standaloneOptions, dir: dir, keysSince: fleetPlay.plan.Start().AddDate(0, 0, -1)},
 		play:     fleetPlay, show: show, stay: !c.Exit, out: a.stdout,
 	}
+	d.Sink.Rollup.MinInterval = demoRollupInterval
 	show.step("Starting broker, ClickHouse and the four services in %s", dir)
 	quiet := *a
 	quiet.stderr = log
@@ -256,6 +257,9 @@ func (d *demo) send(ctx context.Context) error {
 	d.show.step("%d reports acknowledged in %d requests", counts.Acknowledged, counts.Attempts)
 	return nil
 }
+
+// demoRollupInterval is short: somebody waits for the counts.
+const demoRollupInterval = 2 * time.Second
 
 // settleLimit bounds the wait for the pipeline to drain; it is far from it.
 const settleLimit = 2 * time.Minute

@@ -43,6 +43,7 @@ func (s serviceSections) serve(ctx context.Context, a *app, name string, work fu
 	if err := errors.Join(s.Telemetry.Validate(), s.Private.Validate()); err != nil {
 		return usage(err)
 	}
+	tuneCollector(a.environ)
 	config := s.Telemetry
 	config.Log = a.stderr
 	tel, metrics, shutdown, err := telemetry.Start(ctx, config, "rollcall-"+name)

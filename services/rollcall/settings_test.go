@@ -49,6 +49,9 @@ A key that nothing knows is refused, in the file and in the environment, with th
 The key ` + "`kafka.client_id`" + ` is the flag ` + "`--kafka.client-id`" + ` and the variable ` + "`ROLLCALL_KAFKA_CLIENT_ID`" + `; lists are
 comma-separated in flags and variables. Secrets are never values, only files that hold them.
 ` + "`rollcall config`" + ` shows what is in force and where each value comes from; ` + "`rollcall COMMAND --help`" + ` shows what a command reads.
+
+Memory: a service collects garbage at ` + "`GOGC=400`" + ` below a soft limit of ` + "`GOMEMLIMIT=512MiB`" + `, unless the environment sets these
+variables of the Go runtime. Give a container's limit a tenth more than ` + "`GOMEMLIMIT`" + `.
 `)
 	section := ""
 	for _, command := range application.Children {

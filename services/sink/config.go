@@ -96,7 +96,8 @@ func ClientOptions(cfg Config) []kgo.Opt {
 		kgo.OnPartitionsAssigned(b.assigned),
 		kgo.OnPartitionsRevoked(b.revoked),
 		kgo.OnPartitionsLost(b.lost),
-		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.FetchMaxWait(50 * time.Millisecond),
+		kgo.FetchMinBytes(64 << 10),
 		// What one fetch brings is what waits, inflated, while ClickHouse is away.
 		kgo.FetchMaxBytes(int32(cfg.FetchBytes)),
 		kgo.FetchMaxPartitionBytes(int32(max(cfg.FetchBytes/4, 1<<20))),
