@@ -69,11 +69,14 @@ fmt: $(GOLANGCI) ## Format all Go files.
 
 .PHONY: generate
 generate: ## Write the generated files again.
-	$(GO) test ./schemas/... ./services/rollcall -run 'Generated|Golden' -update
+	$(GO) run ./scripts/dictionary
+	$(GO) test ./schemas/... ./pkg/access ./services/rollcall -run 'Generated|Golden' -update
+	$(GO) test -tags embedded ./scripts/datamap -run Generated -update
 
 .PHONY: check-generate
 check-generate: ## Fail where a generated file is stale.
-	$(GO) test ./schemas/... ./services/rollcall -run 'Generated|Golden' -count 1
+	$(GO) test ./schemas/... ./pkg/access ./services/rollcall -run 'Generated|Golden' -count 1
+	$(GO) test -tags embedded ./scripts/datamap -run Generated -count 1
 
 .PHONY: prove
 prove: ## Run one proof: NAME=kafka-exact, SIZE=full or small; without NAME, list them.

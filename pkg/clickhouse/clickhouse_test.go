@@ -4,6 +4,7 @@ package clickhouse_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -73,8 +74,8 @@ func TestConcurrentMigration(t *testing.T) {
 func TestEverythingIsCommented(t *testing.T) {
 	_, conn := clickhousetest.Database(t)
 	for what, query := range map[string]string{
-		"column": "SELECT concat(table, '.', name) FROM system.columns WHERE database = currentDatabase() AND empty(comment)",
-		"table":  "SELECT name FROM system.tables WHERE database = currentDatabase() AND NOT match(comment, 'Grain: ')",
+		"column": "SELECT concat(table, '.', name) FROM system.columns WHERE database IN (currentDatabase(), concat(currentDatabase(), '_restricted')) AND empty(comment)",
+		"table":  "SELECT name FROM system.tables WHERE database IN (currentDatabase(), concat(currentDatabase(), '_restricted')) AND NOT match(comment, 'Grain: ')",
 	} {
 		rows, err := conn.Query(t.Context(), query)
 		if err != nil {
@@ -128,6 +129,21 @@ func TestPasswordFile(t *testing.T) {
 	}
 	if text := clickhouse.Describe(fmt.Errorf("ping: %w", err)); text != "ClickHouse answered with code 516: authentication failed" {
 		t.Errorf("an exception is described as %q", text)
+	}
+}
+
+// A server without the user that views read with is told what to apply.
+func TestMigrationNamesTheGrants(t *testing.T) {
+	_, conn := clickhousetest.Database(t)
+	err := conn.Exec(t.Context(), "CREATE VIEW without DEFINER = nobody_there SQL SECURITY DEFINER AS SELECT 1 AS one")
+	if code, _ := clickhouse.Code(err); code != 192 {
+		t.Fatalf("a view with a definer who is not there: %v", err)
+	}
+	if explained := clickhouse.GrantsFirst(fmt.Errorf("migrate: %w", err)); !strings.Contains(explained.Error(), "rollcall grants sql") || !errors.Is(explained, err) {
+		t.Errorf("it is explained as %v", explained)
+	}
+	if other := errors.New("other"); !errors.Is(clickhouse.GrantsFirst(other), other) || strings.Contains(clickhouse.GrantsFirst(other).Error(), "grants") || clickhouse.GrantsFirst(nil) != nil {
+		t.Error("other errors are explained too")
 	}
 }
 

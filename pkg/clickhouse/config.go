@@ -26,7 +26,7 @@ const (
 // Config says which ClickHouse to speak to, and how.
 type Config struct {
 	Addresses    []string      `help:"ClickHouse servers, native protocol, host:port; the first that answers is used." default:"127.0.0.1:9000"`
-	Database     string        `help:"Database of Rollcall's tables." default:"rollcall"`
+	Database     string        `help:"Database of Rollcall's tables; the one of identities has _restricted after this name." default:"rollcall"`
 	User         string        `help:"ClickHouse user." default:"default"`
 	PasswordFile string        `name:"password-file" help:"File that holds the user's password; a trailing line break is not part of it. Empty: no password."`
 	Compression  string        `help:"Compression of inserts and answers: none, or lz4 where the network is dearer than a microsecond of CPU a row." default:"none" enum:"none,lz4"`

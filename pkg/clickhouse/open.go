@@ -31,9 +31,8 @@ func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn
 	return observe(plain, tel)
 }
 
-// restricted is the database of identities and of who asked for them. Its tables
-// come with a later migration; it exists from the start so that grants can.
-const restricted = "rollcall_restricted"
+// Restricted is the name of the database of identities and of who asked for them.
+func (c Config) Restricted() string { return c.Database + "_restricted" }
 
 // Migrate makes the databases where they are missing, applies the migrations that
 // cfg.Database has not had, and returns those.
@@ -44,7 +43,7 @@ func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
 	first := cfg
 	first.Database = "default" // which always exists; cfg.Database may not yet
 	err := with(first, func(db *sql.DB) error {
-		for _, name := range []string{cfg.Database, restricted} {
+		for _, name := range []string{cfg.Database, cfg.Restricted()} {
 			if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+name); err != nil {
 				return fmt.Errorf("create database %s: %w", name, err)
 			}
@@ -56,22 +55,35 @@ func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
 	}
 	var applied []migrations.State
 	err = with(cfg, func(db *sql.DB) (err error) {
-		applied, err = migrations.Apply(ctx, db)
+		applied, err = migrations.Apply(ctx, db, cfg.names())
 		return err
 	})
-	return applied, err
+	return applied, grantsFirst(err)
 }
+
+// grantsFirst says what to do where the user that views read with is not there.
+func grantsFirst(err error) error {
+	if code, _ := Code(err); code != unknownUser {
+		return err
+	}
+	return fmt.Errorf("the views read with a user that this server does not have: apply `rollcall grants sql` or `rollcall grants users-file` first (docs/access.md): %w", err)
+}
+
+// unknownUser is the code of an exception (src/Common/ErrorCodes.cpp).
+const unknownUser = 192
 
 // MigrationStatus lists every migration of this build, oldest first, and whether
 // cfg.Database has had it.
 func MigrationStatus(ctx context.Context, cfg Config) ([]migrations.State, error) {
 	var states []migrations.State
 	err := with(cfg, func(db *sql.DB) (err error) {
-		states, err = migrations.Status(ctx, db)
+		states, err = migrations.Status(ctx, db, cfg.names())
 		return err
 	})
 	return states, err
 }
+
+func (c Config) names() migrations.Names { return migrations.Names{Restricted: c.Restricted()} }
 
 func with(cfg Config, use func(*sql.DB) error) error {
 	db, err := OpenDB(cfg)
@@ -111,10 +123,12 @@ var meanings = map[int32]string{
 	60:  "no such table: has `rollcall migrate up` run?",
 	81:  "no such database: has `rollcall migrate up` run?",
 	159: "timeout exceeded",
+	164: "the user may only read",
+	192: "no such user: was `rollcall grants` applied?",
 	241: "memory limit exceeded",
 	243: "not enough space on disk",
 	252: "too many parts: inserts come faster than they are merged",
 	469: "a constraint is violated",
-	497: "not enough privileges",
+	497: "not enough privileges (docs/access.md says who needs which)",
 	516: "authentication failed",
 }

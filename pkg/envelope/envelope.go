@@ -7,17 +7,21 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"rollcall/pkg/fault"
 	schema "rollcall/schemas/avro"
 )
 
-// FormatPlain is neither sealed nor compressed: whoever reads the topic can read
-// it. The address (16 bytes, IPv4 mapped into IPv6) and then the body follow the
-// format byte. What is not sealed compresses best in the producer's batches, over
-// many reports at once: measured on reports of 40 metrics, a zstd frame each took
-// 38 % of the gateway's CPU for 893 of 1,306 bytes.
-const FormatPlain = 1
+// Formats.
+const (
+	// FormatPlain is neither sealed nor compressed: the address (16 bytes, IPv4 mapped
+	// into IPv6) and then the body follow the format byte. The previous release
+	// wrote it; no gateway does any more.
+	FormatPlain = 1
+	// FormatSealed is compressed and sealed: see Hybrid.
+	FormatSealed = 2
+)
 
 // MaxBodyBytes bounds the report in an envelope, as the gateway bounds it.
 const MaxBodyBytes = 1 << 20
@@ -25,34 +29,44 @@ const MaxBodyBytes = 1 << 20
 const addressBytes = 16
 
 // Associated is what an envelope is bound to, beside its content. FormatPlain
-// does not authenticate it; a sealed format does.
+// does not authenticate it; FormatSealed does.
 type Associated struct {
 	ReceivedAt        int64 // Unix ms
 	EdgeID            string
 	EdgeRegion        string
 	SchemaFingerprint schema.Fingerprint
+	Simulated         bool
 }
 
 // Sealer closes envelopes. Implementations are safe for concurrent use and keep
 // neither body nor result.
 type Sealer interface {
+	// Ready returns why a report received then could not be sealed, or nil. KeyMissing
+	// tells a missing key from other errors.
+	Ready(receivedAt time.Time) error
 	Seal(assoc Associated, address netip.Addr, body []byte) ([]byte, error)
 }
 
 // Opener opens envelopes. Implementations are safe for concurrent use. An envelope
-// that can never be opened is a fault.Reject of class unopenable_envelope; one of a
-// format that this build does not know is a fault.Hold, since a newer gateway wrote it.
+// that can never be opened is a fault.Reject of class unopenable_envelope, or
+// key_destroyed where its key was there once; one of a format that this build does not
+// know is a fault.Hold, since a newer gateway wrote it. Any other error may pass: it
+// wraps keystore.ErrNotYet where the key is not there yet.
 type Opener interface {
 	Open(assoc Associated, envelope []byte) (address netip.Addr, body []byte, err error)
 }
 
-// Plain seals and opens FormatPlain. The zero value is ready.
+// Plain opens FormatPlain, and makes it, which is for tests and test builds alone. The zero
+// value is ready.
 type Plain struct{}
 
 var (
 	_ Sealer = (*Plain)(nil)
 	_ Opener = (*Plain)(nil)
 )
+
+// Ready implements Sealer.
+func (*Plain) Ready(time.Time) error { return nil }
 
 // Seal implements Sealer.
 func (*Plain) Seal(_ Associated, address netip.Addr, body []byte) ([]byte, error) {
@@ -83,4 +97,10 @@ func (*Plain) Open(_ Associated, envelope []byte) (netip.Addr, []byte, error) {
 	return netip.AddrFrom16([addressBytes]byte(content)).Unmap(), content[addressBytes:], nil
 }
 
-func unopenable(err error) error { return fault.Reject("unopenable_envelope", "", err) }
+// Reasons of dead letters (docs/dead-letters.md).
+const (
+	reasonUnopenable   = "unopenable_envelope"
+	reasonKeyDestroyed = "key_destroyed"
+)
+
+func unopenable(err error) error { return fault.Reject(reasonUnopenable, "", err) }

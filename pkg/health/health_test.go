@@ -53,6 +53,7 @@ func TestServe(t *testing.T) {
 		{path: "/metrics", status: 200, contains: "up 1"},
 		{path: "/debug/pprof/cmdline", status: 404},
 		{path: "/debug/pprof/cmdline", profiles: true, status: 200},
+		{path: "/debug/pprof/goroutine?debug=2", profiles: true, status: 200, contains: "goroutine profile: total"}, // no arguments
 	} {
 		checks.Pass("kafka")
 		if test.fail != "" {
@@ -77,7 +78,7 @@ func get(t *testing.T, handler http.Handler, path string) (int, string) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, listener, handler) }()
+	go func() { served <- Serve(ctx, listener, handler, nil) }()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Get("http://" + listener.Addr().String() + path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -20,7 +21,7 @@ func Handler(checks *Checks, metrics http.Handler, profiles bool) http.Handler {
 		mux.Handle("GET /metrics", metrics)
 	}
 	if profiles {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/", withoutArguments)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -29,14 +30,25 @@ func Handler(checks *Checks, metrics http.Handler, profiles bool) http.Handler {
 	return mux
 }
 
+// withoutArguments serves the profiles, but no stacks in the runtime's own form: those
+// show arguments that were passed by value, a client's address among them.
+func withoutArguments(w http.ResponseWriter, r *http.Request) {
+	if level := r.FormValue("debug"); level != "" && level != "0" {
+		r.Form.Set("debug", "1")
+	}
+	pprof.Index(w, r)
+}
+
 // Serve answers on listener, which it closes, until ctx ends; then it waits up to a
-// second for answers under way. It returns nil after such a stop.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+// second for answers under way. It returns nil after such a stop. What the server has
+// to say about connections goes to errorLog; nil: to the log package's own.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, errorLog *log.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          errorLog,
 	}
 	served := make(chan error, 1) // room for the one result, so that serving never waits
 	go func() { served <- server.Serve(listener) }()

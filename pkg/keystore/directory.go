@@ -36,24 +36,45 @@ type cached struct {
 }
 
 // Open returns the keys of a directory. It refuses a directory, or a file in it,
-// that anyone but its owner may use, and says which.
+// that anyone but its owner may use, and says which; what is public may be read.
 func Open(dir string) (*Directory, error) {
-	err := checkFolder(dir)
+	public, err := publicOnly(dir)
+	if err == nil {
+		err = checkFolder(dir, public)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open keystore: %w (make its keys with: rollcall keys maintain)", err)
+	}
+	for _, class := range classes {
+		if err == nil {
+			err = checkClass(filepath.Join(dir, string(class)), class.public())
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open keystore: %w", err)
 	}
-	for _, class := range classes {
-		if err := checkClass(filepath.Join(dir, string(class))); err != nil {
-			return nil, fmt.Errorf("open keystore: %w", err)
-		}
-	}
 	return &Directory{dir: dir, keys: map[ID]cached{}}, nil
 }
 
-func checkFolder(path string) error {
+// publicOnly reports whether a directory holds keys, and none but public ones.
+func publicOnly(dir string) (bool, error) {
+	public := false
+	for _, class := range classes {
+		_, err := os.Stat(filepath.Join(dir, string(class)))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return false, err
+		case !class.public():
+			return false, nil
+		default:
+			public = true
+		}
+	}
+	return public, nil
+}
+
+func checkFolder(path string, public bool) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -61,12 +82,12 @@ func checkFolder(path string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", path)
 	}
-	return checkMode(path, info)
+	return checkMode(path, info, public)
 }
 
 // checkClass checks the folder of a class, where there is one, and the files in it.
-func checkClass(folder string) error {
-	if err := checkFolder(folder); errors.Is(err, fs.ErrNotExist) {
+func checkClass(folder string, public bool) error {
+	if err := checkFolder(folder, public); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
@@ -84,7 +105,7 @@ func checkClass(folder string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkMode(path, info); err != nil {
+		if err := checkMode(path, info, public); err != nil {
 			return err
 		}
 	}
@@ -93,7 +114,30 @@ func checkClass(folder string) error {
 
 // Key implements Keys.
 func (d *Directory) Key(class Class, epoch string) ([]byte, error) {
-	id, now := ID{class, epoch}, time.Now()
+	if class == Opening {
+		return nil, fmt.Errorf("%s: opening keys are not given out, they unwrap", ID{class, epoch})
+	}
+	return d.key(ID{class, epoch})
+}
+
+// Check returns nil where the key is there, of any class, and else the error that
+// Key or Unwrap would return.
+func (d *Directory) Check(class Class, epoch string) error {
+	_, err := d.key(ID{class, epoch})
+	return err
+}
+
+// Unwrap implements Unwrapper.
+func (d *Directory) Unwrap(epoch string, info, wrapped []byte) ([]byte, error) {
+	private, err := d.key(ID{Opening, epoch})
+	if err != nil {
+		return nil, err
+	}
+	return unwrap(private, info, wrapped)
+}
+
+func (d *Directory) key(id ID) ([]byte, error) {
+	now := time.Now()
 	d.mu.RLock()
 	entry, ok := d.keys[id]
 	d.mu.RUnlock()
@@ -128,7 +172,7 @@ func (d *Directory) read(id ID, now time.Time) cached {
 	if _, err := os.Lstat(id.destroyedPath(d.dir)); err == nil { // even if the key is still there
 		return cached{err: fmt.Errorf("%s: %w", id, ErrDestroyed), until: now.Add(missingFor)}
 	}
-	key, err := readKey(id.path(d.dir))
+	key, err := readKey(id.path(d.dir), id.Class.public())
 	if err == nil {
 		return cached{key: key, until: now.Add(trustedFor), due: due}
 	}

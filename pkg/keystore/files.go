@@ -20,20 +20,47 @@ func (w *writer) make(id ID) (bool, error) {
 			return false, fmt.Errorf("make key %s: %w", id, err)
 		}
 	}
-	key := make([]byte, Size)
-	rand.Read(key) // never fails: the runtime stops the process first
-	made, err := w.write(id.path(w.dir), []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
+	key, err := w.newKey(id)
+	if err != nil || key == nil {
+		return false, err
+	}
+	made, err := w.write(id, id.path(w.dir), []byte(base64.StdEncoding.EncodeToString(key)+"\n"))
 	if err != nil {
 		return false, fmt.Errorf("make key %s: %w", id, err)
 	}
 	return made, nil
 }
 
-// write makes a file that is there whole, on disk, or not at all, and never
+// newKey returns what a new key is: random, or of a pair. Without its private half
+// there is no public one.
+func (w *writer) newKey(id ID) ([]byte, error) {
+	switch id.Class {
+	case Opening:
+		return newPrivate()
+	case Sealing:
+		opening := ID{Opening, id.Epoch}
+		private, err := readKey(opening.path(w.dir), false)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make key %s: %w", id, err)
+		}
+		return publicOf(private)
+	}
+	key := make([]byte, Size)
+	rand.Read(key) // never fails: the runtime stops the process first
+	return key, nil
+}
+
+// write makes a file of a key that is there whole, on disk, or not at all, and never
 // replaces one. It reports false where the file was there before.
-func (w *writer) write(path string, content []byte) (bool, error) {
-	folder := filepath.Dir(path)
-	if err := os.Mkdir(folder, dirMode); err == nil {
+func (w *writer) write(id ID, path string, content []byte) (bool, error) {
+	folder, folderMode, mode := filepath.Dir(path), fs.FileMode(dirMode), fs.FileMode(fileMode)
+	if id.Class.public() {
+		folderMode, mode = publicDirMode, publicFileMode
+	}
+	if err := os.Mkdir(folder, folderMode); err == nil {
 		if err := syncFolder(w.dir); err != nil {
 			return false, err
 		}
@@ -45,7 +72,7 @@ func (w *writer) write(path string, content []byte) (bool, error) {
 		return false, err
 	}
 	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
+	err = errors.Join(err, temporary.Chmod(mode), temporary.Sync(), temporary.Close())
 	made := false
 	if err == nil {
 		// A link, not a rename: a rename would replace a key that is there.

@@ -1,11 +1,13 @@
-// Package keystore keeps Rollcall's secret keys: one file a key, by class and
-// epoch, in a directory outside Kafka and outside backups. One writer makes keys
-// ahead of time and destroys them when their lifetime ends (Maintain); everyone
-// else reads (Open). A key that is destroyed takes with it whatever it protected.
+// Package keystore keeps Rollcall's keys: one file a key, by class and epoch, in a
+// directory outside Kafka and outside backups. One writer makes keys ahead of time
+// and destroys them when their lifetime ends (Maintain); everyone else reads (Open),
+// best from a directory with no other keys than theirs (Export). A key that is
+// destroyed takes with it whatever it protected.
 //
-// The layout is DIR/CLASS/EPOCH.key, each file 32 random bytes as one line of
-// standard base64. Directories have mode 0700 and files 0600; looser ones are
-// refused.
+// The layout is DIR/CLASS/EPOCH.key, each file 32 bytes as one line of standard
+// base64: random ones, or an X25519 key. Directories have mode 0700 and files 0600;
+// looser ones are refused. The public class alone may be read by everyone (0755 and
+// 0644), and so may a directory that holds nothing else.
 package keystore
 
 import (
@@ -16,7 +18,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -36,9 +37,15 @@ const (
 	Day Class = "day"
 	// Identity keys encrypt who is behind a licence. The epoch is a UTC month, as 2006-01.
 	Identity Class = "identity"
-	// Opening keys will open sealed reports; Maintain makes none yet.
+	// Opening keys are the private halves of the pairs to which gateways seal. The epoch
+	// is the UTC day of receipt, as 2006-01-02. Nobody is given one: Unwrap uses it.
 	Opening Class = "opening"
+	// Sealing keys are the public halves, by the same epochs: all that a gateway needs.
+	Sealing Class = "sealing"
 )
+
+// public reports whether everyone may read keys of the class.
+func (c Class) public() bool { return c == Sealing }
 
 // PepperEpoch is the epoch of the only pepper.
 const PepperEpoch = "1"
@@ -46,7 +53,7 @@ const PepperEpoch = "1"
 const (
 	dayLayout   = "2006-01-02"
 	monthLayout = "2006-01"
-	// dayLife is how long a day key lives after its day: reports.raw is kept 30
+	// dayLife is how long a key of a day lives after its day: reports.raw is kept 30
 	// days, in segments of up to one day.
 	dayLife = 31
 	// identityMonths is how many months an identity key lives after its month.
@@ -65,7 +72,8 @@ func (id ID) less(other ID) int {
 	return strings.Compare(id.String(), other.String())
 }
 
-// DayEpoch returns the epoch of the day key for what was received at t.
+// DayEpoch returns the epoch of the day, opening and sealing keys for what was
+// received at t.
 func DayEpoch(t time.Time) string { return t.UTC().Format(dayLayout) }
 
 // MonthEpoch returns the epoch of the identity key for what was received at t.
@@ -82,7 +90,8 @@ var ErrDestroyed = errors.New("key is destroyed")
 // Keys gives out keys.
 type Keys interface {
 	// Key returns the 32 bytes of a key, which the caller must not change. The
-	// error wraps ErrNotYet or ErrDestroyed where the key is not to be had.
+	// error wraps ErrNotYet or ErrDestroyed where the key is not to be had. Opening
+	// keys are given to nobody.
 	Key(class Class, epoch string) ([]byte, error)
 }
 
@@ -95,7 +104,7 @@ func Due(id ID) (time.Time, bool, error) {
 		if id.Epoch == PepperEpoch {
 			return time.Time{}, false, nil
 		}
-	case Day:
+	case Day, Opening, Sealing:
 		if day, err := time.Parse(dayLayout, id.Epoch); err == nil {
 			return day.AddDate(0, 0, 1+dayLife), true, nil
 		}
@@ -103,18 +112,11 @@ func Due(id ID) (time.Time, bool, error) {
 		if month, err := time.Parse(monthLayout, id.Epoch); err == nil {
 			return month.AddDate(0, 1+identityMonths, 0), true, nil
 		}
-	case Opening:
-		// Its epochs come with sealing; the name must only be safe as a file's.
-		if openingEpoch.MatchString(id.Epoch) {
-			return time.Time{}, false, nil
-		}
 	default:
-		return time.Time{}, false, fmt.Errorf("keystore: no class of keys is called %q (pepper, day, identity, opening)", id.Class)
+		return time.Time{}, false, fmt.Errorf("keystore: no class of keys is called %q (pepper, day, identity, opening, sealing)", id.Class)
 	}
 	return time.Time{}, false, fmt.Errorf("keystore: %q is not an epoch of the class %s", id.Epoch, id.Class)
 }
-
-var openingEpoch = regexp.MustCompile(`^[0-9][0-9a-z-]{0,30}$`)
 
 const (
 	keySuffix = ".key"
@@ -125,6 +127,9 @@ const (
 	newPrefix = ".new-"
 	dirMode   = 0o700
 	fileMode  = 0o600
+	// Of what everyone may read.
+	publicDirMode  = 0o755
+	publicFileMode = 0o644
 )
 
 func (id ID) path(dir string) string {
@@ -135,20 +140,25 @@ func (id ID) destroyedPath(dir string) string {
 	return filepath.Join(dir, string(id.Class), id.Epoch+destroyedSuffix)
 }
 
-// checkMode refuses a file or directory that anyone but its owner may use.
-func checkMode(path string, info fs.FileInfo) error {
-	if info.Mode().Perm()&0o077 == 0 {
+// checkMode refuses a file or directory that others may use: at all, or, where it
+// is public, to write in.
+func checkMode(path string, info fs.FileInfo, public bool) error {
+	forbidden, file, dir := fs.FileMode(0o077), fs.FileMode(fileMode), fs.FileMode(dirMode)
+	if public {
+		forbidden, file, dir = 0o022, publicFileMode, publicDirMode
+	}
+	if info.Mode().Perm()&forbidden == 0 {
 		return nil
 	}
-	want := fs.FileMode(fileMode)
+	want := file
 	if info.IsDir() {
-		want = dirMode
+		want = dir
 	}
 	return fmt.Errorf("%s has mode %04o and could be used by others: chmod %04o %s", path, info.Mode().Perm(), want, path)
 }
 
 // readKey reads one key file and refuses a loose mode or anything but a whole key.
-func readKey(path string) ([]byte, error) {
+func readKey(path string, public bool) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
@@ -158,7 +168,7 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
 	}
-	if err := checkMode(path, info); err != nil {
+	if err := checkMode(path, info, public); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, 2*Size)) // a whole file has 45 bytes

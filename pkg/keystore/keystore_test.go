@@ -62,7 +62,6 @@ func texts(ids []ID) []string {
 	return names
 }
 
-// from the first to two ahead is there unless it is due, nothing due is, and no key has changed.
 func TestModesAndContent(t *testing.T) {
 	dir := newDir(t)
 	maintain(t, dir, time.Now(), time.Time{})
@@ -75,9 +74,10 @@ func TestModesAndContent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		want := fs.FileMode(0o600)
+		public := strings.HasPrefix(strings.TrimPrefix(path, dir), "/sealing")
+		want := map[bool]fs.FileMode{false: 0o600, true: 0o644}[public]
 		if entry.IsDir() {
-			want = 0o700
+			want = map[bool]fs.FileMode{false: 0o700, true: 0o755}[public]
 		}
 		if info.Mode().Perm() != want {
 			t.Errorf("%s has mode %o, want %o", path, info.Mode().Perm(), want)
@@ -85,7 +85,7 @@ func TestModesAndContent(t *testing.T) {
 		if !strings.HasSuffix(path, keySuffix) {
 			return nil
 		}
-		key, err := readKey(path)
+		key, err := readKey(path, public)
 		if err != nil || len(key) != 32 {
 			t.Errorf("%s holds %d bytes, %v", path, len(key), err)
 		}
@@ -95,7 +95,7 @@ func TestModesAndContent(t *testing.T) {
 		seen[string(key)] = path
 		return nil
 	})
-	if err != nil || len(seen) != 3+3+1 {
+	if err != nil || len(seen) != 3*3+3+1 {
 		t.Errorf("%d keys, %v", len(seen), err)
 	}
 }
@@ -124,6 +124,45 @@ func TestLooseModesAreRefused(t *testing.T) {
 				t.Error("a key that others can read was given out")
 			}
 		})
+	}
+}
+
+// TestPublicModes: what everyone may read nobody else may write.
+func TestPublicModes(t *testing.T) {
+	today := DayEpoch(time.Now())
+	dir := newDir(t)
+	maintain(t, dir, time.Now(), time.Time{})
+	to := newDir(t)
+	export(t, dir, to, ForGateway)
+	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	for _, path := range []string{to, filepath.Join(to, "sealing"), filepath.Join(to, "sealing", today+".key")} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bits := range []fs.FileMode{0o020, 0o002} {
+			if err := os.Chmod(path, info.Mode().Perm()|bits); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(to); err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s with mode %o: %v", path, info.Mode().Perm()|bits, err)
+			}
+		}
+		if err := os.Chmod(path, info.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(to); err != nil {
+		t.Error(err)
+	}
+	// Beside a private class the directory is not public any more.
+	if err := os.Mkdir(filepath.Join(to, "day"), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(to); err == nil {
+		t.Error("a directory with private keys may be read by others")
 	}
 }
 
@@ -220,7 +259,7 @@ func TestNamesThatAreNoKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []ID{
-		{"day", "../pepper/1"}, {"day", "2026-1-1"}, {"day", "2026-02-30"}, {"day", ""}, {"identity", "2026-13"}, {"pepper", "2"}, {"opening", "../../etc"}, {"..", "1"}, {"", ""},
+		{"day", "../pepper/1"}, {"day", "2026-1-1"}, {"day", "2026-02-30"}, {"day", ""}, {"identity", "2026-13"}, {"pepper", "2"}, {"opening", "../../etc"}, {"sealing", "1"}, {"..", "1"}, {"", ""},
 	} {
 		if _, err := keys.Key(id.Class, id.Epoch); err == nil || errors.Is(err, ErrNotYet) || errors.Is(err, ErrDestroyed) {
 			t.Errorf("Key(%q, %q): %v", id.Class, id.Epoch, err)

@@ -3,6 +3,7 @@ package keystore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,7 @@ import (
 )
 
 // classes in the order in which their names sort.
-var classes = []Class{Day, Identity, Opening, Pepper}
+var classes = []Class{Day, Identity, Opening, Pepper, Sealing}
 
 // ahead is how many epochs beyond the present one are made: a writer that is down
 // for a day stops nobody.
@@ -30,9 +31,9 @@ type Report struct {
 	Made, Destroyed []ID // each sorted by class and epoch
 }
 
-// Maintain makes every key that is missing (the pepper; day keys from Since to two
-// days ahead, without a gap; identity keys of the same months, to two months ahead), destroys
-// those past their lifetime, and removes what an interrupted run left unfinished.
+// Maintain makes every key that is missing (the pepper; day keys and the pairs of opening
+// and sealing keys from Since to two days ahead, without a gap; identity keys of the
+// same months, to two months ahead), destroys those past their lifetime, and removes what an interrupted run left unfinished.
 // It never replaces a key. It is idempotent; of several at once, one works and the
 // others wait. It makes the directory where there is none.
 func Maintain(dir string, now time.Time, opts MaintainOptions) (Report, error) {
@@ -81,7 +82,8 @@ func Maintain(dir string, now time.Time, opts MaintainOptions) (Report, error) {
 	return report, nil
 }
 
-// Destroy destroys one key before its time. It unlinks the file: what a disk keeps
+// Destroy destroys one key before its time, and with an opening key its sealing
+// key, to which nobody shall seal what nobody can open. It unlinks the file: what a disk keeps
 // of it until the blocks are used again is beyond a program (overwriting in place
 // means nothing on a journal, a copy-on-write file system or flash). Readers have
 // it in memory for up to ten seconds more. A mark stays until the key would
@@ -97,14 +99,23 @@ func Destroy(dir string, class Class, epoch string) error {
 		return err
 	}
 	defer w.close()
-	if _, err := os.Lstat(id.destroyedPath(dir)); err == nil {
+	if class == Opening {
+		if err := w.destroy(ID{Sealing, epoch}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return w.destroy(id)
+}
+
+func (w *writer) destroy(id ID) error {
+	if _, err := os.Lstat(id.destroyedPath(w.dir)); err == nil {
 		return w.remove(Entry{ID: id}) // an earlier Destroy may have ended between its two steps
 	}
-	if _, err := os.Lstat(id.path(dir)); err != nil {
+	if _, err := os.Lstat(id.path(w.dir)); err != nil {
 		return fmt.Errorf("destroy key %s: %w", id, err)
 	}
 	// The mark first: between the two steps nobody may take the key for not yet made.
-	if _, err := w.write(id.destroyedPath(dir), nil); err != nil {
+	if _, err := w.write(id, id.destroyedPath(w.dir), nil); err != nil {
 		return fmt.Errorf("mark key %s as destroyed: %w", id, err)
 	}
 	return w.remove(Entry{ID: id})
@@ -131,7 +142,8 @@ func wanted(now, since time.Time) []ID {
 	ids := []ID{{Pepper, PepperEpoch}}
 	// Nothing before either start is still alive, however long ago since is.
 	for day := latest(startOfDay(since), today.AddDate(0, 0, -dayLife-1)); !day.After(today.AddDate(0, 0, ahead)); day = day.AddDate(0, 0, 1) {
-		ids = append(ids, ID{Day, DayEpoch(day)})
+		// The private half first: nobody shall seal to a key that cannot be opened yet.
+		ids = append(ids, ID{Day, DayEpoch(day)}, ID{Opening, DayEpoch(day)}, ID{Sealing, DayEpoch(day)})
 	}
 	for month := latest(startOfMonth(since), startOfMonth(now).AddDate(0, -identityMonths-1, 0)); !month.After(startOfMonth(now).AddDate(0, ahead, 0)); month = month.AddDate(0, 1, 0) {
 		ids = append(ids, ID{Identity, MonthEpoch(month)})
@@ -172,6 +184,11 @@ func openWriter(dir string) (*writer, error) {
 	if _, err := Open(dir); err != nil {
 		return nil, err // no new key goes where others can read it
 	}
+	return lockFolder(dir)
+}
+
+// lockFolder waits until no other process writes in the directory.
+func lockFolder(dir string) (*writer, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("lock keystore: %w", err)

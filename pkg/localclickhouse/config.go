@@ -2,13 +2,13 @@ package localclickhouse
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"rollcall/pkg/access"
 )
 
 // layout names the files of one server below its directory.
@@ -44,6 +44,14 @@ const configTemplate = `<clickhouse>
   <format_schema_path>{{xml .Data}}/format_schemas/</format_schema_path>
   <user_directories><users_xml><path>{{xml .Users}}</path></users_xml></user_directories>
   <default_profile>default</default_profile>
+  <access_control_improvements>
+    <users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows>
+    <on_cluster_queries_require_cluster_grant>true</on_cluster_queries_require_cluster_grant>
+    <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>
+    <select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant>
+    <settings_constraints_replace_previous>true</settings_constraints_replace_previous>
+    <table_engines_require_grant>true</table_engines_require_grant>
+  </access_control_improvements>
   <default_database>default</default_database>
   <timezone>UTC</timezone>
   <mlock_executable>false</mlock_executable>
@@ -80,41 +88,8 @@ const configTemplate = `<clickhouse>
 </clickhouse>
 `
 
-// usersTemplate lets only this machine in. The library's own terminal is the user
-// default without a password, whatever the options say; where another user has one,
-// default may do no more than what the terminal needs.
-const usersTemplate = `<clickhouse>
-  <profiles><default>
-    <log_queries>1</log_queries>
-  </default></profiles>
-  <quotas><default/></quotas>
-  <users>
-    <default>
-      <password></password>
-      <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
-      <profile>default</profile>
-      <quota>default</quota>
-      {{- if .User}}
-      <grants><query>GRANT SYSTEM LISTEN ON *.*</query></grants>
-      {{- else}}
-      <access_management>1</access_management>
-      {{- end}}
-    </default>
-    {{- if .User}}
-    <{{.User}}>
-      <password_sha256_hex>{{.PasswordSHA256}}</password_sha256_hex>
-      <networks><ip>127.0.0.1</ip><ip>::1</ip></networks>
-      <profile>default</profile>
-      <quota>default</quota>
-      <access_management>1</access_management>
-    </{{.User}}>
-    {{- end}}
-  </users>
-</clickhouse>
-`
-
-// writeConfig writes the configuration and the users; the latter may hold a
-// password's hash, so only the owner reads them.
+// writeConfig writes the configuration and the users; the latter may hold passwords'
+// hashes, so only the owner reads them.
 func writeConfig(l layout, o Options) error {
 	memoryBytes := o.MemoryBytes
 	if memoryBytes == 0 {
@@ -128,10 +103,34 @@ func writeConfig(l layout, o Options) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(o.Password))
-	return writeTemplate(l.users(), usersTemplate, map[string]any{
-		"User": o.User, "PasswordSHA256": hex.EncodeToString(sum[:]),
-	})
+	return writeUsers(l, o)
+}
+
+// writeUsers lets only this machine in, and nobody as the definer of the views. The
+// library's own terminal is the user default without a password, whatever the options
+// say; where another user has one, default may do no more than what the terminal needs.
+func writeUsers(l layout, o Options) error {
+	loopback := []string{"127.0.0.1", "::1"}
+	file := access.UsersFile{Databases: o.Databases, Administrators: []access.Administrator{{Name: "default", Networks: loopback}}}
+	if len(file.Databases) == 0 {
+		file.Databases = []string{access.DefaultDatabase}
+	}
+	if o.User != "" {
+		file.Administrators[0].Grants = []string{"GRANT SYSTEM LISTEN ON *.*"}
+		file.Administrators = append(file.Administrators, access.Administrator{Name: o.User, Password: o.Password, Networks: loopback})
+	}
+	for _, user := range o.Users {
+		user.Networks = loopback
+		file.Users = append(file.Users, user)
+	}
+	content, err := file.Render()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.users(), content, 0o600); err != nil {
+		return fmt.Errorf("write the users: %w", err)
+	}
+	return nil
 }
 
 func writeTemplate(path, text string, values map[string]any) error {

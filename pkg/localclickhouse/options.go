@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+
+	"rollcall/pkg/access"
 )
 
 // LibraryVersion is the npm version of the embedded engine this package was tried
@@ -36,6 +38,11 @@ type Options struct {
 	// the user default, without a password. With a user of your own, default remains
 	// but may do nothing with data.
 	User, Password string
+	// Databases of Rollcall's tables, whose views' definer may read them; none:
+	// rollcall. In those whose name ends in * it may read everything.
+	Databases []string
+	// Users with a role each (pkg/access), from this machine whatever their networks.
+	Users []access.User
 	// Logger gets the start and the end; nil discards them.
 	Logger *slog.Logger
 }

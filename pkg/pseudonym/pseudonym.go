@@ -9,6 +9,7 @@
 //	PURPOSE NUL licence-id(16) id(16)       under the pepper
 //	metric NUL kind NUL name                under the pepper
 //	subject NUL licence-id(16) e-mail       under a key derived from the pepper (HKDF)
+//	company NUL licence-id(16)              under the same
 //	address4|address6 NUL 4|8 bytes         under the key of the received day
 //	network4|network6 NUL 3|6 bytes         under the key of the received day
 package pseudonym
@@ -18,7 +19,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"hash"
-	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -81,16 +81,6 @@ func (l *Licences) MetricHash(kind, name string) uuid.UUID {
 	m.buffer = append(m.buffer, 0)
 	m.buffer = append(m.buffer, name...)
 	return l.pepper.sum(m)
-}
-
-// Subject returns the blind index of a person: the licence and the e-mail address,
-// trimmed and in lower case. Whoever holds the pepper and knows the address finds
-// the person's records; nobody can go the other way.
-func (l *Licences) Subject(licence uuid.UUID, email string) uuid.UUID {
-	m := l.subject.get("subject")
-	m.buffer = append(m.buffer, licence[:]...)
-	m.buffer = append(m.buffer, strings.ToLower(strings.TrimSpace(email))...)
-	return l.subject.sum(m)
 }
 
 // pool keeps HMACs under one key ready: keying one costs more than using it.

@@ -42,7 +42,8 @@ func TestGolden(t *testing.T) {
 		{"host", l.Scoped(licence, Host, id), "1e06721b-cfda-fc8c-b33d-b345120c5c32"},
 		{"report", l.Scoped(licence, Report, id), "0dd2d705-c6e1-c8fc-7fce-82ab5d9a0579"},
 		{"metric", l.MetricHash("COUNTER", "my_counter"), "d4cae530-6187-362d-a34a-aa43f45cd440"},
-		{"subject", l.Subject(licence, " Ada@Example.COM "), "36f668f6-89ca-27d1-5e27-dfcfbaa3d8ee"},
+		{"person", l.Person(licence, " Ada@Example.COM "), "36f668f6-89ca-27d1-5e27-dfcfbaa3d8ee"},
+		{"company", l.Company(licence), "58c07bf3-264f-ba0f-c5e8-ee46ae13ea65"},
 		{"IPv4 address", v4, "1214da1a-b29d-57aa-f3a4-bf2113f24d38"},
 		{"IPv4 network", v4net, "dfa6dcfa-b9ac-c9b2-b5ed-6ae9bc40f9a1"},
 		{"IPv6 address", v6, "a534313a-3da4-6f46-6570-be498f4df44b"},
@@ -106,8 +107,10 @@ func TestDomainsAreApart(t *testing.T) {
 		}
 		note("licence", l.LicenceID(text))
 		note("licence under another pepper", other.LicenceID(text))
-		note("subject", l.Subject(licence, text))
-		note("subject of another licence", l.Subject(flip(licence), text))
+		note("person", l.Person(licence, text))
+		note("person of another licence", l.Person(flip(licence), text))
+		note("company", l.Company(licence))
+		note("company of another licence", l.Company(flip(licence)))
 		for _, a := range []netip.Addr{netip.AddrFrom4([4]byte(id[:4])), netip.AddrFrom16(notMapped(id))} {
 			address, network := Address(pepper, a)
 			note("address "+a.String(), address)

@@ -3,6 +3,8 @@
 package record
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -90,10 +92,33 @@ type Usage struct {
 type Identity struct {
 	Subject    uuid.UUID `avro:"subject"`
 	LicenceID  uuid.UUID `avro:"licence_id"`
+	Kind       string    `avro:"kind"` // one of the kinds below
 	Epoch      string    `avro:"epoch"`
 	ObservedAt int64     `avro:"observed_at"`
 	Nonce      []byte    `avro:"nonce"`
 	Ciphertext []byte    `avro:"ciphertext"`
+}
+
+// Kinds of an Identity.
+const (
+	IdentityCombined = "COMBINED" // of version 1: person and company in one
+	IdentityPerson   = "PERSON"
+	IdentityCompany  = "COMPANY"
+)
+
+// AccessEntry is a record of access-log. Field meanings: schemas/avro/access_entry.v1.avsc.
+type AccessEntry struct {
+	Version      int32       `avro:"version"`
+	Sequence     int64       `avro:"sequence"`
+	PreviousHash [32]byte    `avro:"previous_hash"`
+	At           int64       `avro:"at"` // Unix ms
+	Actor        string      `avro:"actor"`
+	Principal    string      `avro:"principal"`
+	Action       string      `avro:"action"`
+	LicenceID    uuid.UUID   `avro:"licence_id"`
+	Subjects     []uuid.UUID `avro:"subjects"`
+	Reason       string      `avro:"reason"`
+	Hash         [32]byte    `avro:"hash"`
 }
 
 // Licence is a record of licences. Field meanings: schemas/avro/licence.v1.avsc.
@@ -138,12 +163,13 @@ type DeadLetter struct {
 
 // Kind is a record that Append and Decode handle.
 type Kind interface {
-	Raw | Clean | Usage | Identity | Licence | DeadLetter
+	Raw | Clean | Usage | Identity | Licence | DeadLetter | AccessEntry
 }
 
 var names = map[string]string{
 	"Raw": "RawReport", "Clean": "CleanReport", "Usage": "Usage",
 	"Identity": "Identity", "Licence": "Licence", "DeadLetter": "DeadLetter",
+	"AccessEntry": "AccessEntry",
 }
 
 // ErrUnknownSchema says that a record was written with a schema that this build
@@ -166,6 +192,8 @@ func nameOf[K Kind]() string {
 		return names["Identity"]
 	case Licence:
 		return names["Licence"]
+	case AccessEntry:
+		return names["AccessEntry"]
 	}
 	return names["DeadLetter"]
 }
@@ -205,4 +233,47 @@ func Decode[K Kind](data []byte, r *K) error {
 		return fmt.Errorf("%w: %d bytes after the %s", ErrMalformed, len(rest), version.Name)
 	}
 	return nil
+}
+
+// Canonical reports whether data, from which Decode made r, is what an encoder
+// writes for r and not other bytes that mean the same, as Avro has them for booleans and
+// lengths. It works in scratch, which it returns, grown where it was too small.
+func Canonical[K Kind](data []byte, r *K, scratch []byte) (bool, []byte) {
+	fingerprint, _, err := avro.SingleObjectFingerprint(data)
+	if err != nil {
+		return false, scratch
+	}
+	version, ok := schema.Released().ByFingerprint(fingerprint)
+	if !ok {
+		return false, scratch
+	}
+	if raw, isRaw := any(r).(*Raw); isRaw && version.Number == 1 {
+		again := raw.appendV1(append(scratch[:0], data[:singleObjectBytes]...))
+		return bytes.Equal(again, data), again
+	}
+	again, err := version.Parsed.AppendSingleObject(scratch[:0], r)
+	if err != nil {
+		return false, scratch
+	}
+	return bytes.Equal(again, data), again
+}
+
+// singleObjectBytes is the header of the single-object encoding.
+const singleObjectBytes = 10
+
+// appendV1 appends what the encoder of RawReport v1 does, at a tenth of its cost: every
+// record of reports.raw passes here. A test holds the two together.
+func (r *Raw) appendV1(dst []byte) []byte {
+	dst = binary.AppendVarint(dst, r.ReceivedAt)
+	for _, text := range []string{r.EdgeID, r.EdgeRegion} {
+		dst = binary.AppendVarint(dst, int64(len(text)))
+		dst = append(dst, text...)
+	}
+	dst = append(dst, r.SchemaFingerprint[:]...)
+	simulated := byte(0)
+	if r.Simulated {
+		simulated = 1
+	}
+	dst = binary.AppendVarint(append(dst, simulated), int64(len(r.Envelope)))
+	return append(dst, r.Envelope...)
 }

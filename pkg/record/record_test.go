@@ -60,7 +60,13 @@ func TestRoundTrip(t *testing.T) {
 	t.Run("clean", func(t *testing.T) { roundTrip(t, usage.Clean) })
 	t.Run("usage", func(t *testing.T) { roundTrip(t, usage) })
 	t.Run("identity", func(t *testing.T) {
-		roundTrip(t, Identity{Subject: uuid.New(), LicenceID: uuid.New(), Epoch: "2026-01", ObservedAt: 1, Nonce: []byte{1}, Ciphertext: []byte{2}})
+		roundTrip(t, Identity{Subject: uuid.New(), LicenceID: uuid.New(), Kind: IdentityCompany, Epoch: "2026-01", ObservedAt: 1, Nonce: []byte{1}, Ciphertext: []byte{2}})
+	})
+	t.Run("access entry", func(t *testing.T) {
+		roundTrip(t, AccessEntry{
+			Version: 1, Sequence: 2, PreviousHash: [32]byte{1}, At: 3, Actor: "ada", Principal: "steward", Action: "steward.find",
+			LicenceID: uuid.New(), Subjects: []uuid.UUID{uuid.New(), uuid.New()}, Reason: "CASE-1", Hash: [32]byte{31: 2},
+		})
 	})
 	t.Run("licence", func(t *testing.T) {
 		roundTrip(t, Licence{LicenceID: uuid.New(), ValidFrom: 20000, ValidUntil: ptr(int32(20365)), Edition: "enterprise", EntitledCPUs: ptr(int64(16)), AppliedAt: 1})

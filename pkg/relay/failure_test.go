@@ -297,3 +297,27 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// misfit hands on a record that is none, which no check of the handler's own sees.
+type misfit struct{}
+
+func (misfit) Handle(context.Context, *kgo.Record, *Subject) ([]*kgo.Record, error) {
+	return []*kgo.Record{nil}, nil
+}
+
+// TestPanicOfALane: a defect outside of the handler ends Run, too, commits nothing of
+// what it met, and says where it happened.
+func TestPanicOfALane(t *testing.T) {
+	b := newBench(t)
+	b.fill(0, 30)
+	m := b.start(config(), misfit{})
+	err := m.wait()
+	if err == nil || !strings.Contains(err.Error(), "panicked: runtime error: invalid memory address") || !strings.Contains(err.Error(), "relay/produce.go") {
+		t.Errorf("Run: %v", err)
+	}
+	for partition, offset := range b.committed() {
+		if offset > 0 {
+			t.Errorf("committed %d of partition %d", offset, partition)
+		}
+	}
+}

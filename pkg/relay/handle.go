@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/fault"
+	"rollcall/pkg/harden"
 )
 
 // errStopped says that the lane was told to stop before the record was settled.
@@ -78,16 +77,13 @@ func waits(err error) bool {
 	return errors.As(err, &hold) || fault.IsRetry(err)
 }
 
-// handle hands one record to the handler. A panic becomes a fatal error with the
-// stack but without what was said, which might quote the record.
+// handle hands one record to the handler. A panic becomes a fatal error that says
+// where it happened, but neither what was said nor with which arguments: both might
+// quote the record.
 func (l *lane) handle(e *entry) (outputs []*kgo.Record, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			said := fmt.Sprintf("a %T", p)
-			if e, ok := p.(runtime.Error); ok { // speaks of indexes and types only
-				said = e.Error()
-			}
-			outputs, err = nil, fault.Fatal(fmt.Errorf("handler panicked: %s\n%s", said, debug.Stack()))
+			outputs, err = nil, fault.Fatal(fmt.Errorf("handler of %s: %w", e.in.Topic, harden.Panicked(p)))
 		}
 	}()
 	ctx, end := l.relay.meters.trace(l.ctx, e)

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/fault"
+	"rollcall/pkg/harden"
 )
 
 // lane is one partition's way through the relay.
@@ -117,6 +120,12 @@ func (l *lane) run() {
 	defer close(l.done)
 	defer l.release()
 	defer l.cancel()
+	defer func() { // a defect of the lane itself; handle sees to those of the handler
+		if p := recover(); p != nil {
+			l.close()
+			l.relay.fail(fault.Fatal(fmt.Errorf("lane of %s/%d: %w", l.relay.cfg.Topic, l.partition, harden.Panicked(p))))
+		}
+	}()
 	for !l.stopping() {
 		for records := l.next(); len(records) > 0 && !l.stopping(); {
 			n := min(len(records), l.relay.cfg.MaxBatchRecords)

@@ -162,20 +162,37 @@ const traceparent = "traceparent"
 // traceHeader returns the record's W3C traceparent header, alone, or nothing.
 func traceHeader(r *kgo.Record) []kgo.RecordHeader {
 	for i, h := range r.Headers {
-		if h.Key == traceparent {
+		if h.Key == traceparent && isTraceparent(h.Value) {
 			return r.Headers[i : i+1 : i+1]
 		}
 	}
 	return nil
 }
 
-// sampled reports whether a trace is recorded: the lowest bit of the flags, the last
-// two hexadecimal digits of a version 00 traceparent.
-func sampled(headers []kgo.RecordHeader) bool {
-	const length = len("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
-	if len(headers) == 0 || len(headers[0].Value) != length {
+// isTraceparent reports whether a header is a version 00 traceparent and nothing else
+// (https://www.w3.org/TR/trace-context/): it goes through the privacy boundary as it
+// is, so it must be no place for a text.
+func isTraceparent(value []byte) bool {
+	const form = "00-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh"
+	if len(value) != len(form) {
 		return false
 	}
-	flags, err := strconv.ParseUint(string(headers[0].Value[length-2:]), 16, 8)
+	for i, c := range value {
+		digit := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		if form[i] == 'h' && !digit || form[i] != 'h' && c != form[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// sampled reports whether a trace is recorded: the lowest bit of the flags, the last
+// two hexadecimal digits.
+func sampled(headers []kgo.RecordHeader) bool {
+	if len(headers) == 0 {
+		return false
+	}
+	value := headers[0].Value
+	flags, err := strconv.ParseUint(string(value[len(value)-2:]), 16, 8)
 	return err == nil && flags&1 == 1
 }

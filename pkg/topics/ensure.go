@@ -47,7 +47,7 @@ func (e *DifferencesError) Error() string {
 // Check compares the cluster with the specification. It returns nil where nothing
 // is weaker than specified, a *DifferencesError where something is, or the reason
 // why that could not be found out. More partitions or copies than asked for are no
-// difference, except that the partitions of a compacted topic must be exact.
+// difference, except where the number of partitions is fixed.
 //
 // Names limit it to those topics: a service that may only see its own.
 func Check(ctx context.Context, admin *kadm.Client, o Options, names ...string) error {
@@ -102,7 +102,7 @@ func compare(ctx context.Context, admin *kadm.Client, spec Spec, detail kadm.Top
 	differ := func(setting, want, have string) {
 		differences = append(differences, Difference{spec.Name, setting, want, have})
 	}
-	if have := len(detail.Partitions); have < spec.Partitions || spec.Compact && have != spec.Partitions {
+	if have := len(detail.Partitions); have < spec.Partitions || spec.Fixed && have != spec.Partitions {
 		differ(settingPartitions, strconv.Itoa(spec.Partitions), strconv.Itoa(have))
 	}
 	if have := detail.Partitions.NumReplicas(); have < int(o.ReplicationFactor) {
@@ -144,7 +144,7 @@ func configs(ctx context.Context, admin *kadm.Client, topic string) (map[string]
 
 // Ensure creates the topics that are absent and corrects the settings of those that
 // are there; done twice, it changes nothing the second time. Partitions are only
-// ever added, and never to a compacted topic; copies are not moved. What it may not
+// ever added, and never where their number is fixed; copies are not moved. What it may not
 // change it returns, after everything else is done, as a *DifferencesError.
 func Ensure(ctx context.Context, admin *kadm.Client, o Options) error {
 	differences, err := Differences(ctx, admin, o)
@@ -211,8 +211,8 @@ func apply(ctx context.Context, admin *kadm.Client, spec Spec, d Difference, o O
 	case settingReplication:
 		return false, nil // moves data between brokers: for an operator to plan
 	case settingPartitions:
-		if spec.Compact {
-			return false, nil // a key would move away from its older values
+		if spec.Fixed {
+			return false, nil // a key would move away from its older values, a chain be parted
 		}
 		responses, err := admin.UpdatePartitions(ctx, spec.Partitions, spec.Name)
 		if err != nil {

@@ -17,6 +17,7 @@ const (
 	Identities  = "identities"
 	Licences    = "licences"
 	DeadLetters = "dead-letters"
+	AccessLog   = "access-log"
 )
 
 // MaxMessageBytes is the record limit of every topic and every producer.
@@ -26,6 +27,9 @@ const MaxMessageBytes = 2 << 20
 // moved to another one would leave its old value behind as the truth.
 const licencePartitions = 3
 
+// Forever is the retention of a topic whose records are never deleted.
+const Forever time.Duration = -1
+
 // longestSegment bounds segment.ms: retention deletes whole segments only, so a
 // record outlives its retention by at most the age of its segment.
 const longestSegment = 24 * time.Hour
@@ -33,7 +37,7 @@ const longestSegment = 24 * time.Hour
 // Options say how a cluster holds the topics. Production: replication 3, of which 2
 // in sync; a cluster of one node: 1 and 1.
 type Options struct {
-	Partitions        int   `help:"Partitions of every topic but licences, whose number is fixed." default:"6"`
+	Partitions        int   `help:"Partitions of every topic but licences and access-log, whose number is fixed." default:"6"`
 	ReplicationFactor int16 `name:"replication-factor" help:"Copies of each partition; 1 on a cluster of one node." default:"3"`
 	MinInSync         int   `name:"min-in-sync" help:"Copies that must hold a record before it is acknowledged; 1 on a cluster of one node." default:"2"`
 }
@@ -57,8 +61,10 @@ func (o Options) Validate() error {
 type Spec struct {
 	Name       string
 	Partitions int
+	// Fixed: the number of partitions is exact and never changes.
+	Fixed bool
 	// Compact: the newest value of each key is kept for ever. Else records are
-	// deleted Retention after the broker appended them.
+	// deleted Retention after the broker appended them; Forever: never.
 	Compact   bool
 	Retention time.Duration
 	minInSync int
@@ -72,8 +78,10 @@ func Specs(o Options) []Spec {
 		{Name: Clean, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
 		{Name: Usage, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
 		{Name: Identities, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
-		{Name: Licences, Partitions: licencePartitions, Compact: true, minInSync: o.MinInSync},
+		{Name: Licences, Partitions: licencePartitions, Fixed: true, Compact: true, minInSync: o.MinInSync},
 		{Name: DeadLetters, Partitions: o.Partitions, Retention: 30 * day, minInSync: o.MinInSync},
+		// One partition: its entries are one chain.
+		{Name: AccessLog, Partitions: 1, Fixed: true, Retention: Forever, minInSync: o.MinInSync},
 	}
 }
 
@@ -89,9 +97,13 @@ func (s Spec) Configs() map[string]string {
 		"min.insync.replicas":            strconv.Itoa(s.minInSync),
 		"unclean.leader.election.enable": "false",
 	}
-	if s.Compact {
+	switch {
+	case s.Compact:
 		configs["cleanup.policy"] = "compact"
-	} else {
+	case s.Retention == Forever:
+		// A bound on bytes that the brokers have by default would delete too.
+		configs["retention.ms"], configs["retention.bytes"] = "-1", "-1"
+	default:
 		configs["retention.ms"] = milliseconds(s.Retention)
 	}
 	return configs

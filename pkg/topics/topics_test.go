@@ -53,7 +53,7 @@ func TestEnsureMakesWhatCheckWants(t *testing.T) {
 	for _, detail := range details {
 		partitions[detail.Topic] = len(detail.Partitions)
 	}
-	want := map[string]int{Raw: 4, Clean: 4, Usage: 4, Identities: 4, Licences: licencePartitions, DeadLetters: 4}
+	want := map[string]int{Raw: 4, Clean: 4, Usage: 4, Identities: 4, Licences: licencePartitions, DeadLetters: 4, AccessLog: 1}
 	if diff := cmp.Diff(want, partitions); diff != "" {
 		t.Error(diff)
 	}
@@ -65,9 +65,10 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]map[string]string{
-		Raw:      {"cleanup.policy": "delete", "retention.ms": "2592000000", "segment.ms": "86400000", "max.message.bytes": "2097152", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
-		Usage:    {"cleanup.policy": "delete", "retention.ms": "691200000"},
-		Licences: {"cleanup.policy": "compact"},
+		Raw:       {"cleanup.policy": "delete", "retention.ms": "2592000000", "segment.ms": "86400000", "max.message.bytes": "2097152", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
+		Usage:     {"cleanup.policy": "delete", "retention.ms": "691200000"},
+		Licences:  {"cleanup.policy": "compact"},
+		AccessLog: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
 	} {
 		have, err := configs(t.Context(), admin, topic)
 		if err != nil {
@@ -80,6 +81,9 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, spec := range Specs(options) {
+		if bytes := spec.Configs()["retention.bytes"]; spec.Name == AccessLog && bytes != "-1" {
+			t.Errorf("%s: a default bound of %q bytes would delete it", spec.Name, bytes)
+		}
 		if spec.Configs()["unclean.leader.election.enable"] != "false" {
 			t.Errorf("%s allows unclean elections", spec.Name)
 		}
@@ -134,6 +138,13 @@ func TestEnsureRefuses(t *testing.T) {
 		if err := Check(ctx, admin, options, Raw, DeadLetters); err != nil {
 			t.Errorf("the rest was not done: %v", err)
 		}
+	})
+	t.Run("a second partition of the access log", func(t *testing.T) {
+		admin := newCluster(t, 1)
+		if _, err := admin.CreateTopic(ctx, 2, 1, nil, AccessLog); err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(ctx, t, admin, options, Difference{AccessLog, settingPartitions, "1", "2"})
 	})
 	t.Run("more copies", func(t *testing.T) {
 		admin := newCluster(t, 3)

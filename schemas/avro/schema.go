@@ -6,6 +6,7 @@ package schema
 import (
 	"embed"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sort"
@@ -15,7 +16,7 @@ import (
 	"github.com/twmb/avro"
 )
 
-//go:embed *.avsc
+//go:embed *.v*
 var files embed.FS
 
 // Fingerprint is the CRC-64-AVRO (Rabin) fingerprint of a schema's parsing
@@ -37,6 +38,10 @@ type Version struct {
 	Parsed      *avro.Schema
 	// Reader decodes what this version wrote into the newest version's layout.
 	Reader *avro.Schema
+	// Dictionaries are public zstd dictionaries made from records of this version, each
+	// with its id, oldest first: the last compresses, all decompress. As a rule there
+	// are none. They are of NAME.vN.M.zdict beside the schema, M from 1.
+	Dictionaries [][]byte
 }
 
 // Store finds released schemas. It is immutable and safe for concurrent use.
@@ -124,9 +129,27 @@ func parse(fsys fs.FS, path string) (*Version, error) {
 	if _, err := fmt.Sscanf(suffix, "%d.avsc", &v.Number); err != nil {
 		return nil, fmt.Errorf("schema %s: name must end in .vN.avsc: %w", path, err)
 	}
+	if v.Dictionaries, err = dictionaries(fsys, strings.TrimSuffix(path, ".avsc")); err != nil {
+		return nil, fmt.Errorf("dictionaries of schema %s: %w", path, err)
+	}
 	sum := parsed.Fingerprint(avro.NewRabin()) // big-endian; the wire is little-endian
 	for i := range v.Fingerprint {
 		v.Fingerprint[i] = sum[len(sum)-1-i]
 	}
 	return v, nil
+}
+
+// dictionaries reads BASE.1.zdict and on.
+func dictionaries(fsys fs.FS, base string) ([][]byte, error) {
+	var all [][]byte
+	for {
+		content, err := fs.ReadFile(fsys, fmt.Sprintf("%s.%d.zdict", base, len(all)+1))
+		if errors.Is(err, fs.ErrNotExist) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, content)
+	}
 }

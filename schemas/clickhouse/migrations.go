@@ -29,10 +29,10 @@ type State struct {
 }
 
 // Apply applies, in order, each migration that the database of db has not had, and
-// returns those. The database itself must exist. Two processes may do it at once:
+// returns those. The databases themselves must exist. Two processes may do it at once:
 // every statement is idempotent.
-func Apply(ctx context.Context, db *sql.DB) ([]State, error) {
-	provider, err := newProvider(db)
+func Apply(ctx context.Context, db *sql.DB, names Names) ([]State, error) {
+	provider, err := newProvider(db, names)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func Apply(ctx context.Context, db *sql.DB) ([]State, error) {
 }
 
 // Status lists every migration of this build, oldest first.
-func Status(ctx context.Context, db *sql.DB) ([]State, error) {
-	provider, err := newProvider(db)
+func Status(ctx context.Context, db *sql.DB, names Names) ([]State, error) {
+	provider, err := newProvider(db, names)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +81,8 @@ func Newest() (int64, error) {
 	return newest, nil
 }
 
-func newProvider(db *sql.DB) (*goose.Provider, error) {
-	provider, err := goose.NewProvider(goose.DialectClickHouse, db, files,
+func newProvider(db *sql.DB, names Names) (*goose.Provider, error) {
+	provider, err := goose.NewProvider(goose.DialectClickHouse, db, render(files, names),
 		goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return nil, fmt.Errorf("prepare ClickHouse's migrations: %w", err)

@@ -155,8 +155,8 @@ func (b *badRun) checkGood(ctx context.Context) (int, error) {
 	return exact, nil
 }
 
-// searchEverywhere looks for the e-mail address in every table, in every topic behind
-// the anonymizer and in every log. It returns how many places those are, and how many
+// searchEverywhere looks for the e-mail address in every table, in every topic
+// and in every log. It returns how many places those are, and how many
 // rows, records and logs hold it.
 func (b *badRun) searchEverywhere(ctx context.Context) (places, hits int, err error) {
 	tables, err := b.p.texts(ctx, "SELECT name FROM system.tables WHERE database = 'rollcall' AND engine LIKE '%MergeTree'")
@@ -180,12 +180,12 @@ func (b *badRun) searchEverywhere(ctx context.Context) (places, hits int, err er
 	if n, err := found("session_days", "(other)"); err != nil || n == 0 {
 		return 0, 0, errors.Join(errors.New("the search finds nothing in session_days"), err)
 	}
-	if n, err := b.searchTopic(ctx, topics.Raw); err != nil || n == 0 {
-		return 0, 0, errors.Join(errors.New("the search finds nothing in reports.raw, which holds the reports"), err)
+	if n, err := b.searchTopic(ctx, topics.Raw, b.p.unseal); err != nil || n == 0 {
+		return 0, 0, errors.Join(errors.New("the search finds nothing in reports.raw, opened, which holds the reports"), err)
 	}
-	behind := []string{topics.Clean, topics.Usage, topics.Identities, topics.Licences, topics.DeadLetters}
+	behind := []string{topics.Raw, topics.Clean, topics.Usage, topics.Identities, topics.Licences, topics.DeadLetters}
 	for _, topic := range behind {
-		n, err := b.searchTopic(ctx, topic)
+		n, err := b.searchTopic(ctx, topic, func(value []byte) []byte { return value })
 		if err != nil {
 			return 0, 0, err
 		}
@@ -211,8 +211,8 @@ func (b *badRun) searchEverywhere(ctx context.Context) (places, hits int, err er
 	return len(tables) + len(behind) + len(logs), hits, nil
 }
 
-// searchTopic returns how many of a topic's records hold the e-mail address.
-func (b *badRun) searchTopic(ctx context.Context, topic string) (int, error) {
+// searchTopic returns how many of a topic's records hold the e-mail address, read so.
+func (b *badRun) searchTopic(ctx context.Context, topic string, read func([]byte) []byte) (int, error) {
 	ends, err := b.p.admin.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
@@ -244,7 +244,7 @@ func (b *badRun) searchTopic(ctx context.Context, topic string) (int, error) {
 			return 0, fmt.Errorf("read %s: %w", topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if bytes.Contains(r.Value, []byte(leakyEmail)) || bytes.Contains(r.Key, []byte(leakyEmail)) {
+			if bytes.Contains(read(r.Value), []byte(leakyEmail)) || bytes.Contains(r.Key, []byte(leakyEmail)) {
 				hits++
 			}
 			if r.Offset+1 >= left[r.Partition] {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// demoLimit is what the issue grants the demonstration after its downloads.
+	// demoLimit is what the demonstration may take after its downloads.
 	demoLimit = 3 * time.Minute
 	// demoPatience bounds the whole, downloads and a cold build included.
 	demoPatience = 20 * time.Minute

@@ -19,6 +19,7 @@ import (
 	"rollcall/pkg/audit"
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/fleet"
+	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/oracle"
 	"rollcall/pkg/pseudonym"
@@ -30,14 +31,19 @@ import (
 
 // pipelineOptions describe a whole pipeline for a proof.
 type pipelineOptions struct {
-	Name    string // of its directories below the proof's
-	Kafka   testbed.KafkaOptions
-	Cluster testbed.ClusterOptions // brokers, ClickHouse, binary, keys and directory are filled in
+	Name  string // of its directories below the proof's
+	Kafka testbed.KafkaOptions
+	// ClickHouse's users and bounds.
+	ClickHouse testbed.ClickHouseOptions
+	Cluster    testbed.ClusterOptions // brokers, ClickHouse, binary, keys and directory are filled in
 	// Simulated makes the gateways take received times and addresses from headers,
 	// and lifts their rate limits: for a fleet that plays weeks in minutes from one machine.
 	Simulated bool
 	// NoStart leaves the services prepared and not started.
 	NoStart bool
+	// Guard, where not nil, completes the cluster's settings once Kafka and ClickHouse
+	// run and before anything connects to them.
+	Guard func(p *pipeline, o *testbed.ClusterOptions) error
 }
 
 // pipeline is real Kafka, real ClickHouse and the four services as processes.
@@ -63,7 +69,7 @@ func startPipeline(ctx context.Context, env *Environment, o pipelineOptions) (*p
 	if p.kafka, err = env.Kafka(ctx, o.Name+"-kafka", o.Kafka); err != nil {
 		return nil, err
 	}
-	if p.clickhouse, err = env.ClickHouse(ctx, o.Name+"-clickhouse", testbed.ClickHouseOptions{}); err != nil {
+	if p.clickhouse, err = env.ClickHouse(ctx, o.Name+"-clickhouse", o.ClickHouse); err != nil {
 		return nil, err
 	}
 	if o.Cluster.GeoIPDir == "" {
@@ -73,6 +79,11 @@ func startPipeline(ctx context.Context, env *Environment, o pipelineOptions) (*p
 	}
 	o.Cluster.Brokers, o.Cluster.ClickHouse, o.Cluster.Dir = p.kafka.Brokers(), p.clickhouse.Address(), p.dir
 	o.Cluster.KeysSince = time.Now().Add(-keysBefore)
+	if o.Guard != nil {
+		if err := o.Guard(p, &o.Cluster); err != nil {
+			return nil, err
+		}
+	}
 	if o.Simulated {
 		o.Cluster.ServiceSettings = withSimulation(o.Cluster.ServiceSettings)
 	}
@@ -121,8 +132,8 @@ func (p *pipeline) connect(ctx context.Context) error {
 		return err
 	}
 	p.env.OnClose(func(context.Context) error { return p.conn.Close() })
-	if p.client, err = kgo.NewClient(kgo.SeedBrokers(p.kafka.Brokers()...), kgo.MetadataMinAge(250*time.Millisecond)); err != nil {
-		return fmt.Errorf("connect to Kafka: %w", err)
+	if p.client, err = kafka.NewClient(p.kafka.Admin(), telemetry.Discard()); err != nil {
+		return err
 	}
 	p.env.OnClose(func(context.Context) error { p.client.Close(); return nil })
 	p.admin = kadm.NewClient(p.client)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 
+	"rollcall/pkg/access"
 	"rollcall/pkg/localclickhouse"
 	"rollcall/scripts/parts/partstore"
 )
@@ -15,6 +16,8 @@ import (
 type ClickHouseOptions struct {
 	// MemoryBytes bounds the server's memory; 0: localclickhouse's default.
 	MemoryBytes int64
+	// Users with a role each, beside default, who may do everything.
+	Users []access.User
 	// Progress gets the download's progress; nil: standard error.
 	Progress io.Writer
 }
@@ -43,7 +46,7 @@ func StartClickHouse(ctx context.Context, dir string, o ClickHouseOptions) (*Cli
 	if err != nil {
 		return nil, err
 	}
-	options := localclickhouse.Options{Dir: dir, MemoryBytes: o.MemoryBytes, LibraryPath: library}
+	options := localclickhouse.Options{Dir: dir, MemoryBytes: o.MemoryBytes, LibraryPath: library, Users: o.Users}
 	if options.TCPPort, err = FreePort(); err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (o *ClusterOptions) common() Settings {
 	settings := Settings{
 		"kafka.brokers":             o.Brokers,
 		"clickhouse.addresses":      []string{o.ClickHouse},
-		"keystore.dir":              filepath.Join(o.Dir, "keys"),
+		"keystore.dir":              o.keysDir(""),
 		"topics.partitions":         o.Partitions,
 		"topics.replication_factor": o.Replicas,
 		"topics.min_in_sync":        o.MinInSync,
@@ -174,6 +174,31 @@ func (c *Cluster) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	return c.ExportKeys(ctx)
+}
+
+// exports are the services that have a directory of keys of their own.
+func exports() []string { return []string{Gateway, Anonymizer} }
+
+// KeysDir returns the directory of keys: the keystore, where service is empty, or what
+// a service has of it.
+func (c *Cluster) KeysDir(service string) string { return c.options.keysDir(service) }
+
+func (o *ClusterOptions) keysDir(service string) string {
+	if !slices.Contains(exports(), service) {
+		return filepath.Join(o.Dir, "keys")
+	}
+	return filepath.Join(o.Dir, "keys-"+service)
+}
+
+// ExportKeys brings the services' directories in step with the keystore, as an
+// operator does after every change to it.
+func (c *Cluster) ExportKeys(ctx context.Context) error {
+	for _, service := range exports() {
+		if _, err := c.Command(ctx, "keys", "export", service, "--to", c.KeysDir(service)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -197,7 +222,7 @@ func (c *Cluster) newProcess(service string, number int) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := Settings{"private.listen": loopback(private), "kafka.client_id": name}
+	own := Settings{"private.listen": loopback(private), "kafka.client_id": name, "keystore.dir": c.KeysDir(service)}
 	if service == Gateway {
 		public, err := FreePort()
 		if err != nil {

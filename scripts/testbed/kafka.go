@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/pkg/kafka"
+	"rollcall/pkg/telemetry"
 	"rollcall/scripts/parts/partstore"
 )
 
@@ -32,13 +34,17 @@ type KafkaOptions struct {
 	HeapMB int
 	// Proxied puts a proxy in front of each node, so that its network can be cut.
 	Proxied bool
+	// Secure asks clients for TLS and SASL (SCRAM-SHA-512), and allows them nothing
+	// that no ACL allows: Admin and User connect.
+	Secure bool
 	// Progress gets the downloads' progress; nil: standard error.
 	Progress io.Writer
 }
 
 // Kafka is a cluster of real Apache Kafka brokers on this machine.
 type Kafka struct {
-	nodes []*KafkaNode
+	nodes    []*KafkaNode
+	security *security // nil: everybody may do everything
 }
 
 // StartKafka formats and starts a cluster below dir, which must be empty or absent,
@@ -82,11 +88,17 @@ func (k *Kafka) prepare(ctx context.Context, dir, libs string, o KafkaOptions) e
 	if err != nil {
 		return fmt.Errorf("find the directory: %w", err)
 	}
+	if o.Secure {
+		if k.security, err = newSecurity(filepath.Join(absolute, "security")); err != nil {
+			return err
+		}
+	}
 	for id := 1; id <= o.Nodes; id++ {
 		node, err := newKafkaNode(id, filepath.Join(absolute, fmt.Sprintf("node-%d", id)), libs, o)
 		if err != nil {
 			return err
 		}
+		node.security = k.security
 		k.nodes = append(k.nodes, node)
 	}
 	id := make([]byte, 16)
@@ -129,7 +141,7 @@ func (k *Kafka) Restart(ctx context.Context) error {
 func (k *Kafka) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, kafkaStartLimit)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...), kgo.RequestRetries(0), kgo.DialTimeout(time.Second))
+	client, err := kafka.NewClient(k.Admin(), telemetry.Discard(), kgo.RequestRetries(0), kgo.DialTimeout(time.Second))
 	if err != nil {
 		return fmt.Errorf("await Kafka: %w", err)
 	}

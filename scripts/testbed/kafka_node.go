@@ -20,7 +20,9 @@ type KafkaNode struct {
 	id                   int
 	dir, libs            string
 	clientPort, raftPort int
+	brokerPort           int // of the listener between brokers, of a secure cluster
 	nodes, heapMB        int
+	security             *security
 	proxy                *Proxy // nil: clients reach the node directly
 	mu                   sync.Mutex
 	child                *childprocess.Child // nil before the first start
@@ -37,6 +39,11 @@ func newKafkaNode(id int, dir, libs string, o KafkaOptions) (*KafkaNode, error) 
 	}
 	if n.raftPort, err = FreePort(); err != nil {
 		return nil, err
+	}
+	if o.Secure {
+		if n.brokerPort, err = FreePort(); err != nil {
+			return nil, err
+		}
 	}
 	if o.Proxied {
 		if n.proxy, err = StartProxy(loopback(n.clientPort)); err != nil {
@@ -73,6 +80,9 @@ func (n *KafkaNode) format(ctx context.Context, clusterID string, all []*KafkaNo
 	if n.nodes == 1 {
 		arguments = append(arguments, "--standalone")
 	}
+	if n.security != nil {
+		arguments = append(arguments, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", scramSHA512, adminUser, n.security.adminPassword))
+	}
 	output, err := exec.CommandContext(ctx, "java", arguments...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("format the storage of node %d: %w: %s", n.id, err, output)
@@ -91,8 +101,8 @@ func (n *KafkaNode) properties(all []*KafkaNode) string {
 	lines := []string{
 		"process.roles=broker,controller",
 		"node.id=" + strconv.Itoa(n.id),
-		"listeners=PLAINTEXT://" + loopback(n.clientPort) + ",CONTROLLER://" + loopback(n.raftPort),
-		"advertised.listeners=PLAINTEXT://" + n.Address() + ",CONTROLLER://" + loopback(n.raftPort),
+		"listeners=" + n.listeners(loopback(n.clientPort)),
+		"advertised.listeners=" + n.listeners(n.Address()),
 		"controller.listener.names=CONTROLLER",
 		"log.dirs=" + filepath.Join(n.dir, "data"),
 		"auto.create.topics.enable=false",
@@ -110,6 +120,9 @@ func (n *KafkaNode) properties(all []*KafkaNode) string {
 		"num.io.threads=4",
 		"log.cleaner.dedupe.buffer.size=16777216",
 	}
+	if n.security != nil {
+		lines = append(lines, n.security.properties()...)
+	}
 	if n.nodes == 1 {
 		lines = append(lines, "controller.quorum.bootstrap.servers="+loopback(n.raftPort))
 	} else {
@@ -120,6 +133,15 @@ func (n *KafkaNode) properties(all []*KafkaNode) string {
 		lines = append(lines, "controller.quorum.voters="+strings.Join(voters, ","))
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// listeners names them with their addresses; clients reach the first at theirs.
+func (n *KafkaNode) listeners(clients string) string {
+	raft := ",CONTROLLER://" + loopback(n.raftPort)
+	if n.security == nil {
+		return "PLAINTEXT://" + clients + raft
+	}
+	return "CLIENT://" + clients + ",BROKER://" + loopback(n.brokerPort) + raft
 }
 
 const log4j = `Configuration:

@@ -18,9 +18,9 @@ import (
 
 	"rollcall/pkg/envelope"
 	"rollcall/pkg/geoip"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
 	"rollcall/pkg/kafka"
-	"rollcall/pkg/keystore"
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/relay"
@@ -32,7 +32,7 @@ import (
 // Config of the anonymizer.
 type Config struct {
 	Group                string `help:"Consumer group that reads reports.raw." default:"rollcall-anonymizer" name:"group"`
-	IdentityCacheEntries int    `help:"Identities remembered, so that only changed ones are produced again; about 120 bytes each." default:"100000" name:"identity-cache-entries"`
+	IdentityCacheEntries int    `help:"Identities (a person or a company each) remembered, so that only changed ones are produced again; about 120 bytes each." default:"100000" name:"identity-cache-entries"`
 }
 
 // Validate says what is wrong with the configuration, all of it.
@@ -50,7 +50,7 @@ func (c Config) Validate() error {
 // Deps is what the anonymizer works with. The registry is run by the caller.
 type Deps struct {
 	Client    *kgo.Client // made with ClientOptions
-	Keys      keystore.Keys
+	Keys      Keystore
 	Opener    envelope.Opener
 	GeoIP     *geoip.DB
 	Catalogue *catalogue.Catalogue
@@ -114,8 +114,8 @@ func (s *Service) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.handler.keys.watch(ctx) })
-	group.Go(func() error {
+	group.Go(harden.Guard(func() error { return s.handler.keys.watch(ctx) }))
+	group.Go(harden.Guard(func() error {
 		defer stop() // however the relay ends, nobody watches keys after it
 		var err error
 		if s.handler.topicID, err = s.topicID(ctx); err == nil {
@@ -128,7 +128,7 @@ func (s *Service) Run(ctx context.Context) error {
 			return fmt.Errorf("start anonymizer: %w", err)
 		}
 		return s.relay.Run(ctx)
-	})
+	}))
 	return group.Wait()
 }
 

@@ -62,12 +62,16 @@ func newBenchWith(t testing.TB, meter metric.Meter) *bench {
 	}
 	b.licences = pseudonym.New(pepper)
 	b.plain = &envelope.Plain{}
+	opener, err := envelope.NewHybridOpener(b.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if b.metrics, err = newInstruments(meter, catalogue.Embedded()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.metrics.close)
 	b.handler, err = newHandler(Config{Group: "g", IdentityCacheEntries: 100}, Deps{
-		Keys: b.keys, Opener: b.plain, GeoIP: testGeoIP(t), Catalogue: catalogue.Embedded(), Checks: b.checks, Telemetry: telemetry.Discard(),
+		Keys: b.keys, Opener: opener, GeoIP: testGeoIP(t), Catalogue: catalogue.Embedded(), Checks: b.checks, Telemetry: telemetry.Discard(),
 	}, func(licence uuid.UUID) bool { return b.known[licence] }, b.metrics)
 	if err != nil {
 		t.Fatal(err)
@@ -171,23 +175,23 @@ func (b *bench) handle(in *kgo.Record) ([]*kgo.Record, *relay.Subject, error) {
 	return out, &subject, err
 }
 
-// clean handles a report and returns its clean form, and the identity where there is one.
-func (b *bench) clean(r *report.Report) (*record.Clean, *record.Identity) {
+// clean handles a report and returns its clean form, and the identities where there are any.
+func (b *bench) clean(r *report.Report) (*record.Clean, []*record.Identity) {
 	b.t.Helper()
 	out, _, err := b.handle(b.raw(r, testAddress()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	clean, identity, err := decode(out)
+	clean, identities, err := decode(out)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return clean, identity
+	return clean, identities
 }
 
-func decode(out []*kgo.Record) (*record.Clean, *record.Identity, error) {
+func decode(out []*kgo.Record) (*record.Clean, []*record.Identity, error) {
 	var clean *record.Clean
-	var identity *record.Identity
+	var identities []*record.Identity
 	for _, r := range out {
 		switch r.Topic {
 		case topics.Clean:
@@ -196,10 +200,11 @@ func decode(out []*kgo.Record) (*record.Clean, *record.Identity, error) {
 				return nil, nil, err
 			}
 		case topics.Identities:
-			identity = new(record.Identity)
+			identity := new(record.Identity)
 			if err := record.Decode(r.Value, identity); err != nil {
 				return nil, nil, err
 			}
+			identities = append(identities, identity)
 		default:
 			return nil, nil, fmt.Errorf("a record for the topic %s", r.Topic)
 		}
@@ -207,5 +212,5 @@ func decode(out []*kgo.Record) (*record.Clean, *record.Identity, error) {
 	if clean == nil {
 		return nil, nil, fmt.Errorf("no clean report among %d records", len(out))
 	}
-	return clean, identity, nil
+	return clean, identities, nil
 }

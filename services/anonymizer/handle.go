@@ -49,6 +49,7 @@ type handler struct {
 // scratch is what handling one report needs and leaves behind.
 type scratch struct {
 	raw       record.Raw
+	again     []byte // raw encoded again
 	report    report.Report
 	clean     record.Clean
 	selection selection
@@ -91,11 +92,11 @@ func (h *handler) Handle(_ context.Context, in *kgo.Record, subject *relay.Subje
 	if s.report.Sequence < 0 {
 		return nil, fault.Reject(reasonSequence, "sequence", nil)
 	}
-	clean.ReceivedAt, clean.EdgeRegion, clean.Simulated = s.raw.ReceivedAt, s.raw.EdgeRegion, s.raw.Simulated
+	clean.ReceivedAt, clean.Simulated = s.raw.ReceivedAt, s.raw.Simulated
 	if err := h.locate(clean, address); err != nil {
 		return nil, err
 	}
-	h.describe(clean, &s.report)
+	h.describe(clean, &s.report, s.raw.EdgeRegion)
 	s.selection.choose(&s.report)
 	s.selection.into(clean, licences)
 	return h.outputs(in, clean, &s.report.Customer, licences)
@@ -110,11 +111,17 @@ func (h *handler) open(in *kgo.Record, s *scratch, subject *relay.Subject) (neti
 	if err != nil {
 		return netip.Addr{}, fault.Reject(reasonMalformedRecord, "", err)
 	}
+	canonical := false
+	if canonical, s.again = record.Canonical(in.Value, &s.raw, s.again); !canonical {
+		return netip.Addr{}, fault.Reject(reasonMalformedRecord, "", errors.New("not as a gateway encodes it"))
+	}
 	receivedAt, fingerprint := s.raw.ReceivedAt, s.raw.SchemaFingerprint
 	subject.ReceivedAt, subject.SchemaFingerprint = &receivedAt, &fingerprint
 	address, body, err := h.opener.Open(envelope.Associated{
-		ReceivedAt: receivedAt, EdgeID: s.raw.EdgeID, EdgeRegion: s.raw.EdgeRegion, SchemaFingerprint: fingerprint,
+		ReceivedAt: receivedAt, EdgeID: s.raw.EdgeID, EdgeRegion: s.raw.EdgeRegion,
+		SchemaFingerprint: fingerprint, Simulated: s.raw.Simulated,
 	}, s.raw.Envelope)
+	h.keys.opened(receivedAt, err)
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -163,12 +170,13 @@ func (h *handler) locate(clean *record.Clean, address netip.Addr) error {
 
 // describe copies what says nothing of a person, with every text held against its
 // vocabulary or pattern.
-func (h *handler) describe(clean *record.Clean, r *report.Report) {
+func (h *handler) describe(clean *record.Clean, r *report.Report, region string) {
 	clean.Kind, clean.SentAt, clean.Day, clean.SessionStartedAt = r.Kind, r.SentAt, r.Day, r.SessionStartedAt
 	clean.Sequence, clean.Consent, clean.PolicyVersion, clean.CPUCount = r.Sequence, r.Consent, r.PolicyVersion, r.Host.CPUCount
-	passed, cut := h.vocabularies.texts(r)
+	passed, cut := h.vocabularies.texts(r, region)
 	clean.Application, clean.Version, clean.Edition = passed[fieldApplication], passed[fieldVersion], passed[fieldEdition]
 	clean.OSName, clean.OSVersion, clean.Architecture = passed[fieldOSName], passed[fieldOSVersion], passed[fieldArchitecture]
+	clean.EdgeRegion = passed[fieldEdgeRegion]
 	for f, wasCut := range cut {
 		if wasCut {
 			clean.StringsCut++
@@ -186,14 +194,11 @@ func (h *handler) outputs(in *kgo.Record, clean *record.Clean, customer *report.
 	}
 	key := clean.InstallationID
 	out := []*kgo.Record{{Topic: topics.Clean, Key: key[:], Value: value}}
-	identity, err := h.identities.record(in, clean, customer, licences)
+	out, err = h.identities.appendTo(out, in, clean, customer, licences)
 	if err != nil {
 		return nil, fmt.Errorf("make identity: %w", err)
 	}
-	if identity != nil {
-		h.metrics.identities.Add(1)
-		out = append(out, identity)
-	}
+	h.metrics.identities.Add(int64(len(out)) - 1)
 	return out, nil
 }
 

@@ -251,14 +251,14 @@ func TestReceivedDayWithADestroyedKey(t *testing.T) {
 	b, r := newBench(t), sample()
 	b.known[b.licences.LicenceID(testLicenceKey)] = true
 	b.received = b.received.AddDate(0, -6, 0)
-	clean, identity := b.clean(r)
+	clean, identities := b.clean(r)
 	if clean.AddressPseudonym != uuid.Nil || clean.NetworkPseudonym != uuid.Nil {
 		t.Errorf("pseudonyms %s and %s under a destroyed key", clean.AddressPseudonym, clean.NetworkPseudonym)
 	}
 	if clean.Country != "DK" || len(clean.MetricIDs) != 25 {
 		t.Errorf("the report does not count: %+v", clean)
 	}
-	if identity != nil {
+	if identities != nil {
 		t.Error("an identity that nobody can read was produced")
 	}
 	if n := b.metrics.keysDestroyed.Load(); n != 1 {
@@ -364,7 +364,7 @@ func BenchmarkHandleWithIdentity(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() { // the same offset again: produced again
 		var subject relay.Subject
-		if out, err := bench.handler.Handle(b.Context(), in, &subject); err != nil || len(out) != 2 {
+		if out, err := bench.handler.Handle(b.Context(), in, &subject); err != nil || len(out) != 3 {
 			b.Fatal(len(out), err)
 		}
 	}

@@ -1,17 +1,15 @@
 package anonymizer
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"pgregory.net/rapid"
 
+	"rollcall/pkg/identity"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/record"
 	"rollcall/pkg/report"
@@ -27,10 +25,10 @@ func (b *bench) identityKey(epoch string) []byte {
 	return key
 }
 
-func TestIdentity(t *testing.T) {
+func TestIdentities(t *testing.T) {
 	b, r := newBench(t), sample()
 	licence := b.licences.LicenceID(testLicenceKey)
-	if _, identity := b.clean(r); identity != nil {
+	if _, identities := b.clean(r); identities != nil {
 		t.Error("an identity of a licence that is not registered")
 	}
 	b.known[licence] = true
@@ -38,59 +36,40 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, identity, err := decode(out)
-	if err != nil || identity == nil {
-		t.Fatalf("no identity: %v", err)
+	_, identities, err := decode(out)
+	if err != nil || len(identities) != 2 {
+		t.Fatalf("%d identities: %v", len(identities), err)
 	}
-	want := record.Identity{
-		Subject: b.licences.Subject(licence, "admin@example.com"), LicenceID: licence, Epoch: b.received.UTC().Format("2006-01"),
-		ObservedAt: b.received.UnixMilli(), Nonce: identity.Nonce, Ciphertext: identity.Ciphertext,
-	}
-	if diff := cmp.Diff(want, *identity); diff != "" {
-		t.Errorf("identity (-want +got):\n%s", diff)
-	}
-	if out[1].Topic != topics.Identities || string(out[1].Key) != string(identity.Subject[:]) {
-		t.Errorf("topic %s, key %x", out[1].Topic, out[1].Key)
-	}
-	opened, err := OpenIdentity(b.identityKey(identity.Epoch), identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Identity{Company: "Blåbær & Søn A/S", Email: "Admin@Example.com", KeyEnd: "5678"}, opened); diff != "" {
-		t.Errorf("plaintext (-want +got):\n%s", diff)
-	}
-	if n := b.metrics.identities.Load(); n != 1 {
-		t.Errorf("%d identities counted", n)
-	}
-}
-
-// TestIdentityIsBound: neither another key nor another subject, licence, month or
-// nonce opens it.
-func TestIdentityIsBound(t *testing.T) {
-	b := newBench(t)
-	b.known[b.licences.LicenceID(testLicenceKey)] = true
-	_, identity := b.clean(sample())
-	key := b.identityKey(identity.Epoch)
-	for name, change := range map[string]func(i *record.Identity){
-		"subject":    func(i *record.Identity) { i.Subject[0] ^= 1 },
-		"licence":    func(i *record.Identity) { i.LicenceID[15] ^= 1 },
-		"epoch":      func(i *record.Identity) { i.Epoch = "1999-01" },
-		"nonce":      func(i *record.Identity) { i.Nonce = append([]byte{^i.Nonce[0]}, i.Nonce[1:]...) },
-		"no nonce":   func(i *record.Identity) { i.Nonce = nil },
-		"ciphertext": func(i *record.Identity) { i.Ciphertext = append([]byte{^i.Ciphertext[0]}, i.Ciphertext[1:]...) },
-		"cut":        func(i *record.Identity) { i.Ciphertext = i.Ciphertext[:4] },
+	epoch := b.received.UTC().Format("2006-01")
+	for i, want := range []struct {
+		kind    string
+		subject uuid.UUID
+		plain   identity.Plain
+	}{
+		{record.IdentityPerson, b.licences.Person(licence, "admin@example.com"), identity.Plain{Email: "Admin@Example.com"}},
+		{record.IdentityCompany, b.licences.Company(licence), identity.Plain{Company: "Blåbær & Søn A/S", KeyEnd: "5678"}},
 	} {
-		changed := *identity
-		change(&changed)
-		if _, err := OpenIdentity(key, &changed); err == nil {
-			t.Errorf("opened with another %s", name)
+		got := identities[i]
+		wanted := record.Identity{
+			Subject: want.subject, LicenceID: licence, Kind: want.kind, Epoch: epoch, ObservedAt: b.received.UnixMilli(),
+			Nonce: got.Nonce, Ciphertext: got.Ciphertext,
+		}
+		if diff := cmp.Diff(wanted, *got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", want.kind, diff)
+		}
+		if r := out[1+i]; r.Topic != topics.Identities || string(r.Key) != string(got.Subject[:]) {
+			t.Errorf("topic %s, key %x", r.Topic, r.Key)
+		}
+		opened, err := identity.Open(b.identityKey(got.Epoch), got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.plain, opened); diff != "" {
+			t.Errorf("plaintext (-want +got):\n%s", diff)
 		}
 	}
-	if _, err := OpenIdentity(b.identityKey(keystore.MonthEpoch(startOfNextMonth(b.received))), identity); err == nil {
-		t.Error("opened with the key of another month")
-	}
-	if _, err := OpenIdentity(key, identity); err != nil {
-		t.Errorf("not opened unchanged: %v", err)
+	if n := b.metrics.identities.Load(); n != 2 {
+		t.Errorf("%d identities counted", n)
 	}
 }
 
@@ -99,81 +78,61 @@ func startOfNextMonth(t time.Time) time.Time {
 	return time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC)
 }
 
-// TestOnlyChangedIdentitiesAreProduced plays one administrator's reports.
+// TestOnlyChangedIdentitiesAreProduced plays one licence's reports.
 func TestOnlyChangedIdentitiesAreProduced(t *testing.T) {
 	b := newBench(t)
 	b.known[b.licences.LicenceID(testLicenceKey)] = true
-	produced := func(in *kgo.Record) bool {
+	produced := func(in *kgo.Record) string {
 		t.Helper()
 		out, _, err := b.handle(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, identity, err := decode(out)
+		_, identities, err := decode(out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return identity != nil
+		var kinds []string
+		for _, identity := range identities {
+			kinds = append(kinds, strings.ToLower(identity.Kind))
+		}
+		return strings.Join(kinds, " ")
 	}
 	r := sample()
-	expect := func(what string, want bool) *kgo.Record {
+	expect := func(what, want string) *kgo.Record {
 		t.Helper()
 		in := b.raw(r, testAddress())
 		if got := produced(in); got != want {
-			t.Errorf("%s: produced %t, want %t", what, got, want)
+			t.Errorf("%s: produced %q, want %q", what, got, want)
 		}
 		return in
 	}
-	first := expect("the first", true)
-	expect("the same", false)
-	if !produced(first) {
-		t.Error("the first, handled again because its output was lost: not produced")
+	first := expect("the first", "person company")
+	if got := produced(first); got != "person company" {
+		t.Errorf("the first, handled again because its output was lost: produced %q", got)
 	}
+	expect("the same", "")
 	r.Customer.CompanyName = "New name"
-	expect("another company", true)
-	expect("the same company", false)
-	if !produced(first) {
-		t.Error("the first company again: it would stay the newer one")
+	expect("another company", "company")
+	expect("the same company", "")
+	if got := produced(first); got != "person company" {
+		t.Errorf("the first again, a replay: produced %q", got)
 	}
+	expect("the other company is to stay the newer one", "company")
 	r.Customer.Email = "second@example.com"
-	expect("a second administrator", true)
+	expect("a second administrator", "person")
 	r.Customer.Email = "Admin@Example.com"
-	expect("the second did not take the first's place, but the company is the new one", true)
-	expect("both are remembered", false)
+	expect("the second did not take the first's place", "")
+	r.Customer.LicenceKey = "abcd 1234 efgh 5678"
+	expect("another way to write the key", "")
+	r.Customer.CompanyName = " "
+	expect("nothing said of the company", "")
 	r.Customer = report.Customer{LicenceKey: testLicenceKey}
-	expect("nothing said", false)
+	expect("nothing said", "")
 	r = sample()
-	expect("back to the first company", true)
-	expect("the first company is remembered", false)
 	b.received = startOfNextMonth(b.received)
 	b.maintain(b.received)
-	expect("the next month", true)
-}
-
-func TestKeyEnd(t *testing.T) {
-	for key, want := range map[string]string{
-		"abcd-1234-efgh-56xy": "56XY", "123456789012": "9012", "12345678901": "", "": "", "ääääääääääää": "ÄÄÄÄ",
-	} {
-		if got := identityOf(&report.Customer{LicenceKey: key}).KeyEnd; got != want {
-			t.Errorf("of a key of %d characters %q is kept, want %q", len(key), got, want)
-		}
-	}
-}
-
-func TestIdentityIsBounded(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := strings.Repeat(rapid.StringN(1, 20, -1).Draw(t, "text"), rapid.IntRange(1, 200).Draw(t, "times"))
-		identity := identityOf(&report.Customer{CompanyName: text, Email: text, LicenceKey: text})
-		if len(identity.Company) > maxCompanyBytes || len(identity.Email) > maxEmailBytes || utf8.RuneCountInString(identity.KeyEnd) > keyEndRunes {
-			t.Fatalf("%d, %d and %d bytes are kept", len(identity.Company), len(identity.Email), len(identity.KeyEnd))
-		}
-		if !strings.HasPrefix(strings.TrimSpace(text), identity.Company) || !utf8.ValidString(identity.Company) {
-			t.Fatalf("%q is not the beginning of %q", identity.Company, text)
-		}
-		if _, err := json.Marshal(identity); err != nil {
-			t.Fatal(err)
-		}
-	})
+	expect("the next month", "person company")
 }
 
 // TestIdentityCacheIsBounded: ten times more people than it has room for.
@@ -183,7 +142,7 @@ func TestIdentityCacheIsBounded(t *testing.T) {
 	r := sample()
 	for i := range 1000 {
 		r.Customer.Email = string(rune('a'+i%26)) + strings.Repeat("x", i/26) + "@example.com"
-		if _, identity := b.clean(r); identity == nil {
+		if _, identities := b.clean(r); len(identities) == 0 || identities[0].Kind != record.IdentityPerson {
 			t.Fatalf("person %d was not produced", i)
 		}
 	}

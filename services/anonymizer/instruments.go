@@ -11,11 +11,25 @@ import (
 	catalogue "rollcall/schemas/metrics"
 )
 
-// instruments counts what the boundary holds back. The counts are plain numbers that
-// the meter reads when it exports: a report touches up to a score of them.
+// dropReason is why an optional metric was not covered by a report's consent.
+type dropReason int
+
+const (
+	dropConsent dropReason = iota // the consent was REQUIRED
+	dropPolicy                    // FULL, to a policy older than the metric's since_policy
+	dropReasons
+)
+
+// word is how metrics name the reason.
+func (r dropReason) word() string { return [dropReasons]string{"consent", "policy"}[r] }
+
+// instruments counts what the boundary holds back, by metric and by field, never by
+// customer. The counts are plain numbers that the meter reads when it exports: a report
+// touches up to a score of them.
 type instruments struct {
-	optionalDropped map[uint16]*atomic.Int64 // by metric id; the map itself never changes
-	unknownDropped  atomic.Int64
+	optionalDropped map[uint16]*[dropReasons]atomic.Int64 // by metric id; the map itself never changes
+	unknownDropped  atomic.Int64                          // without consent
+	unknownExcess   atomic.Int64                          // beyond maxUnknown
 	stringsCut      [fieldCount]atomic.Int64
 	identities      atomic.Int64
 	geoipUnknown    atomic.Int64
@@ -25,10 +39,10 @@ type instruments struct {
 }
 
 func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instruments, error) {
-	in := &instruments{optionalDropped: map[uint16]*atomic.Int64{}}
+	in := &instruments{optionalDropped: map[uint16]*[dropReasons]atomic.Int64{}}
 	for _, m := range metrics.All() {
 		if m.Collection == catalogue.Optional {
-			in.optionalDropped[m.ID] = &atomic.Int64{}
+			in.optionalDropped[m.ID] = &[dropReasons]atomic.Int64{}
 		}
 	}
 	var failed error
@@ -39,7 +53,7 @@ func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instrume
 		}
 		return c
 	}
-	dropped := counter("rollcall.anonymizer.dropped", "{metric}", "Metrics not passed on: optional ones (by rollcall.metric.id) without consent, unknown ones without consent or beyond the first 50.")
+	dropped := counter("rollcall.anonymizer.dropped", "{metric}", "Metrics not passed on. Optional ones, by rollcall.metric.id: without FULL consent (consent), or newer than the policy agreed to (policy). Unknown ones: without FULL consent (unknown), or beyond the first 50 of a report (unknown_excess).")
 	cut := counter("rollcall.anonymizer.strings.cut", "{string}", "Texts replaced by (other), by field.")
 	identities := counter("rollcall.anonymizer.identities", "{record}", "Identities produced.")
 	unknown := counter("rollcall.anonymizer.geoip.unknown", "{report}", "Reports from an address whose country is not known.")
@@ -49,12 +63,7 @@ func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instrume
 	}
 	var err error
 	in.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for id, n := range in.optionalDropped {
-			if v := n.Load(); v > 0 {
-				o.ObserveInt64(dropped, v, metric.WithAttributes(attribute.String("rollcall.drop.reason", "consent"), attribute.Int("rollcall.metric.id", int(id))))
-			}
-		}
-		o.ObserveInt64(dropped, in.unknownDropped.Load(), metric.WithAttributes(attribute.String("rollcall.drop.reason", "unknown")))
+		in.observeDropped(o, dropped)
 		for f := range fieldCount {
 			o.ObserveInt64(cut, in.stringsCut[f].Load(), metric.WithAttributes(attribute.String("rollcall.field", f.path())))
 		}
@@ -69,9 +78,24 @@ func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instrume
 	return in, nil
 }
 
-func (in *instruments) dropOptional(id uint16) {
-	if n := in.optionalDropped[id]; n != nil {
-		n.Add(1)
+func (in *instruments) observeDropped(o metric.Observer, dropped metric.Int64Observable) {
+	because := func(reason string, more ...attribute.KeyValue) metric.ObserveOption {
+		return metric.WithAttributes(append(more, attribute.String("rollcall.drop.reason", reason))...)
+	}
+	for id, counts := range in.optionalDropped {
+		for reason := range dropReasons {
+			if n := counts[reason].Load(); n > 0 {
+				o.ObserveInt64(dropped, n, because(reason.word(), attribute.Int("rollcall.metric.id", int(id))))
+			}
+		}
+	}
+	o.ObserveInt64(dropped, in.unknownDropped.Load(), because("unknown"))
+	o.ObserveInt64(dropped, in.unknownExcess.Load(), because("unknown_excess"))
+}
+
+func (in *instruments) dropOptional(id uint16, why dropReason) {
+	if counts := in.optionalDropped[id]; counts != nil {
+		counts[why].Add(1)
 	}
 }
 

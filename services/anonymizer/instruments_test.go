@@ -1,6 +1,7 @@
 package anonymizer
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,6 +31,12 @@ func TestInstruments(t *testing.T) {
 	}
 	b.clean(r)
 	b.clean(r)
+	later := firstMetric(t, func(m *catalogue.Metric) bool { return m.Collection == catalogue.Optional && m.SincePolicy == 2 })
+	r.Consent, r.PolicyVersion, r.Counters[later.Name] = report.ConsentFull, 1, 1
+	for n := range maxUnknown + 5 { // and the one above
+		r.Gauges[fmt.Sprintf("nobody_knows_%d", n)] = 1
+	}
+	b.clean(r)
 
 	var data metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &data); err != nil {
@@ -53,12 +60,14 @@ func TestInstruments(t *testing.T) {
 	want := map[string]int64{
 		"rollcall.anonymizer.dropped rollcall.drop.reason=consent,rollcall.metric.id=101": 2,
 		"rollcall.anonymizer.dropped rollcall.drop.reason=unknown":                        2,
-		"rollcall.anonymizer.strings.cut rollcall.field=host.os_name":                     2,
-		"rollcall.anonymizer.strings.cut rollcall.field=application.version":              2,
-		"rollcall.anonymizer.identities ":                                                 1,
+		"rollcall.anonymizer.dropped rollcall.drop.reason=unknown_excess":                 6,
+		"rollcall.anonymizer.dropped rollcall.drop.reason=policy,rollcall.metric.id=115":  1,
+		"rollcall.anonymizer.strings.cut rollcall.field=host.os_name":                     3,
+		"rollcall.anonymizer.strings.cut rollcall.field=application.version":              3,
+		"rollcall.anonymizer.identities ":                                                 2,
 	}
-	if optional.ID != 101 {
-		t.Fatalf("the first optional metric has the id %d", optional.ID)
+	if optional.ID != 101 || later.ID != 115 {
+		t.Fatalf("the optional metrics have the ids %d and %d", optional.ID, later.ID)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("measurements (-want +got):\n%s", diff)

@@ -23,10 +23,17 @@ const (
 	watchEvery = 2 * time.Second
 )
 
+// Keystore gives out keys, and says of those that it does not give out whether they are there.
+type Keystore interface {
+	keystore.Keys
+	// Check returns the error that asking for the key would.
+	Check(class keystore.Class, epoch string) error
+}
+
 // keyring asks the keystore for keys and turns the process unready while one that
 // is needed is not to be had.
 type keyring struct {
-	keys     keystore.Keys
+	keys     Keystore
 	checks   *health.Checks
 	licences atomic.Pointer[pseudonym.Licences]
 
@@ -35,7 +42,7 @@ type keyring struct {
 	failing atomic.Bool // missing is not empty: spares the lock while all is well
 }
 
-func newKeyring(keys keystore.Keys, checks *health.Checks) *keyring {
+func newKeyring(keys Keystore, checks *health.Checks) *keyring {
 	checks.Fail(keysCheck, "not looked at yet")
 	return &keyring{keys: keys, checks: checks, missing: map[keystore.ID]error{}}
 }
@@ -52,6 +59,18 @@ func (k *keyring) key(id keystore.ID) ([]byte, error) {
 		k.note(id, nil)
 	}
 	return key, err
+}
+
+// opened takes note of what opening a report said of the opening key of its day.
+func (k *keyring) opened(receivedAt int64, err error) {
+	waiting := fault.IsRetry(err)
+	if !waiting && !k.failing.Load() {
+		return
+	}
+	if !waiting {
+		err = nil
+	}
+	k.note(keystore.ID{Class: keystore.Opening, Epoch: keystore.DayEpoch(time.UnixMilli(receivedAt))}, err)
 }
 
 // pseudonyms returns the pseudonyms under the pepper, which never changes.
@@ -114,6 +133,7 @@ func (k *keyring) watch(ctx context.Context) error {
 func (k *keyring) look(now time.Time) error {
 	ids := map[keystore.ID]bool{
 		{Class: keystore.Day, Epoch: keystore.DayEpoch(now)}:        true,
+		{Class: keystore.Opening, Epoch: keystore.DayEpoch(now)}:    true,
 		{Class: keystore.Identity, Epoch: keystore.MonthEpoch(now)}: true,
 	}
 	k.mu.Lock()
@@ -127,8 +147,14 @@ func (k *keyring) look(now time.Time) error {
 	}
 	ready := err == nil
 	for id := range ids {
-		_, err := k.key(id)
-		ready = ready && (err == nil || errors.Is(err, keystore.ErrDestroyed))
+		err := k.keys.Check(id.Class, id.Epoch)
+		missing := err != nil && !errors.Is(err, keystore.ErrDestroyed)
+		if missing {
+			k.note(id, err)
+		} else if k.failing.Load() {
+			k.note(id, nil)
+		}
+		ready = ready && !missing
 	}
 	if ready {
 		k.note(keystore.ID{}, nil) // passes the check where nothing else is missing

@@ -49,11 +49,16 @@ type selection struct {
 	kindMismatches  int
 }
 
-// choose fills the selection from a report:
+// choose fills the selection from a report, by that report's own consent: nothing of
+// an earlier report of the installation matters, so a withdrawal takes effect with the
+// first report that says so.
 //
-//	                catalogued, required   catalogued, optional          anything else
-//	REQUIRED        kept                   dropped, counted              dropped, counted
-//	FULL            kept                   kept from since_policy on     first 50 kept as hashes
+//	            catalogued, required   catalogued, optional        anything else
+//	REQUIRED    from since_policy on   dropped, counted            dropped, counted
+//	FULL        from since_policy on   from since_policy on        first 50 kept as hashes
+//
+// A catalogued name in the map of another kind is "anything else" where the consent
+// covers the metric, and dropped like it where it does not: its hash could be told.
 func (s *selection) choose(r *report.Report) {
 	*s = selection{catalogue: s.catalogue, metrics: s.metrics, kept: s.kept[:0], strangers: s.strangers[:0]}
 	s.full, s.policyVersion = r.Consent == report.ConsentFull, r.PolicyVersion
@@ -67,36 +72,52 @@ func (s *selection) choose(r *report.Report) {
 		})
 	}
 	if beyond := len(s.strangers) - maxUnknown; beyond > 0 {
+		s.metrics.unknownExcess.Add(int64(beyond))
 		s.unknownDropped += beyond
 		s.strangers = slices.Delete(s.strangers, maxUnknown, len(s.strangers))
 	}
-	s.metrics.unknownDropped.Add(int64(s.unknownDropped))
 }
 
 func (s *selection) add(kind catalogue.Kind, word string, values map[string]int64) {
 	for name, value := range values {
 		m, ok := s.catalogue.Metric(name)
-		switch {
-		case ok && m.Kind == kind && s.covered(m):
-			s.kept = append(s.kept, keeper{m.ID, value})
-			continue
-		case ok && m.Kind == kind:
-			s.optionalDropped++
-			s.metrics.dropOptional(m.ID)
-			continue
-		case ok:
+		matches := ok && m.Kind == kind
+		if ok && !matches {
 			s.kindMismatches++
 		}
-		if s.full {
+		if ok {
+			if why, covered := s.covers(m); !covered {
+				s.optionalDropped++
+				s.metrics.dropOptional(m.ID, why)
+				continue
+			}
+		}
+		switch {
+		case matches:
+			s.kept = append(s.kept, keeper{m.ID, value})
+		case s.full:
 			s.strangers = append(s.strangers, stranger{name, word, value})
-		} else {
+		default:
 			s.unknownDropped++
+			s.metrics.unknownDropped.Add(1)
 		}
 	}
 }
 
-func (s *selection) covered(m *catalogue.Metric) bool {
-	return m.Collection == catalogue.Required || s.full && s.policyVersion >= m.SincePolicy
+// firstPolicy stands where a report names no policy: what the first one requires
+// rests on the contract, not on consent.
+const firstPolicy = 1
+
+// covers reports whether the report's consent and policy cover a metric, or why they
+// do not.
+func (s *selection) covers(m *catalogue.Metric) (why dropReason, ok bool) {
+	switch {
+	case m.Collection == catalogue.Required:
+		return dropPolicy, max(firstPolicy, s.policyVersion) >= m.SincePolicy
+	case !s.full:
+		return dropConsent, false
+	}
+	return dropPolicy, s.policyVersion >= m.SincePolicy
 }
 
 // into appends the selection to a record.

@@ -63,6 +63,9 @@ func TestConsent(t *testing.T) {
 		{"unknown without consent", report.ConsentRequired, 9, "what_is_this", catalogue.Gauge, outcome{Dropped: 1}},
 		{"unknown with consent", report.ConsentFull, 0, "what_is_this", catalogue.Gauge, outcome{Unknown: hashed("GAUGE", "what_is_this")}},
 		{"another case is unknown", report.ConsentFull, 1, strings.ToUpper(required.Name), required.Kind, outcome{Unknown: hashed("COUNTER", strings.ToUpper(required.Name))}},
+		{"optional in the wrong map, without consent", report.ConsentRequired, 9, optional.Name, catalogue.Distinct, outcome{Optional: 1, Mismatch: 1}},
+		{"optional in the wrong map, consent to an older policy", report.ConsentFull, 1, later.Name, catalogue.Distinct, outcome{Optional: 1, Mismatch: 1}},
+		{"optional in the wrong map, with consent", report.ConsentFull, 2, later.Name, catalogue.Distinct, outcome{Unknown: hashed("DISTINCT", later.Name), Mismatch: 1}},
 		{"required in the wrong map, without consent", report.ConsentRequired, 1, required.Name, catalogue.Distinct, outcome{Dropped: 1, Mismatch: 1}},
 		{"required in the wrong map, with consent", report.ConsentFull, 1, required.Name, catalogue.Distinct, outcome{Unknown: hashed("DISTINCT", required.Name), Mismatch: 1}},
 	} {
@@ -143,5 +146,48 @@ func TestSelectionProperty(t *testing.T) {
 				t.Fatalf("%s passed without consent", m.Name)
 			}
 		}
+		for _, m := range catalogue.Embedded().All() {
+			if m.Collection == catalogue.Required || r.Consent == report.ConsentFull && r.PolicyVersion >= m.SincePolicy {
+				continue
+			}
+			for _, u := range clean.Unknown {
+				if u.Hash == b.licences.MetricHash(u.Kind, m.Name) {
+					t.Fatalf("%s passed as a hash without consent", m.Name)
+				}
+			}
+		}
 	})
+}
+
+// TestConsentOfEachReport: a report is judged by its own consent alone, whatever came
+// before it from the same session.
+func TestConsentOfEachReport(t *testing.T) {
+	b := newBench(t)
+	optional := firstMetric(t, func(m *catalogue.Metric) bool {
+		return m.Collection == catalogue.Optional && m.Kind == catalogue.Counter && m.SincePolicy == 1
+	})
+	for n, consent := range []string{report.ConsentFull, report.ConsentRequired, report.ConsentFull, report.ConsentRequired, report.ConsentRequired} {
+		r := sample()
+		r.Consent, r.Sequence, r.Counters = consent, int64(n+1), map[string]int64{optional.Name: int64(n), "nobody_knows": 1}
+		clean, _ := b.clean(r)
+		full := consent == report.ConsentFull
+		if kept := slices.Contains(clean.MetricIDs, int32(optional.ID)); kept != full || (len(clean.Unknown) > 0) != full || clean.Consent != consent {
+			t.Errorf("report %d, %s: optional kept %t, %d unknown", n+1, consent, kept, len(clean.Unknown))
+		}
+	}
+}
+
+// TestRequiredOfALaterPolicy: what a later policy made required is not collected from
+// who agreed to an earlier one; what the first one requires always is.
+func TestRequiredOfALaterPolicy(t *testing.T) {
+	for _, test := range []struct {
+		since, agreed int32
+		covered       bool
+	}{{1, 1, true}, {1, 0, true}, {1, -1, true}, {2, 1, false}, {2, 0, false}, {2, 2, true}, {2, 3, true}} {
+		s := selection{policyVersion: test.agreed}
+		why, covered := s.covers(&catalogue.Metric{Collection: catalogue.Required, SincePolicy: test.since})
+		if covered != test.covered || !covered && why != dropPolicy {
+			t.Errorf("since policy %d, agreed to %d: covered %t, reason %v", test.since, test.agreed, covered, why)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/pkg/health"
+	"rollcall/pkg/identity"
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/record"
@@ -119,7 +120,7 @@ func TestService(t *testing.T) {
 	checks := &health.Checks{}
 	stop := c.run(b, checks)
 	clean := c.read(topics.Clean, reports)
-	identity := c.read(topics.Identities, 1)
+	identities := c.read(topics.Identities, 2)
 	letters := c.read(topics.DeadLetters, 1)
 	if err := stop(); err != nil {
 		t.Errorf("Run: %v", err)
@@ -143,12 +144,15 @@ func TestService(t *testing.T) {
 	if len(seen) != reports {
 		t.Errorf("%d of %d reports came through", len(seen), reports)
 	}
-	var sealed record.Identity
-	if err := record.Decode(identity[0].Value, &sealed); err != nil {
-		t.Fatal(err)
-	}
-	if opened, err := OpenIdentity(b.identityKey(keystore.MonthEpoch(b.received)), &sealed); err != nil || opened.KeyEnd != "5678" {
-		t.Errorf("identity: %+v, %v", opened, err)
+	for _, r := range identities {
+		var sealed record.Identity
+		if err := record.Decode(r.Value, &sealed); err != nil {
+			t.Fatal(err)
+		}
+		opened, err := identity.Open(b.identityKey(keystore.MonthEpoch(b.received)), &sealed)
+		if err != nil || (opened.KeyEnd == "5678") != (sealed.Kind == record.IdentityCompany) || (opened.Email != "") != (sealed.Kind == record.IdentityPerson) {
+			t.Errorf("%s: %+v, %v", sealed.Kind, opened, err)
+		}
 	}
 	var letter record.DeadLetter
 	if err := record.Decode(letters[0].Value, &letter); err != nil {

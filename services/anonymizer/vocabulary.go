@@ -3,6 +3,7 @@ package anonymizer
 import (
 	"strings"
 
+	"rollcall/pkg/record"
 	"rollcall/pkg/report"
 )
 
@@ -12,7 +13,8 @@ const other = "(other)"
 // maxWordBytes bounds what is compared with a vocabulary; no word of any is longer.
 const maxWordBytes = 40
 
-// field of the report that a client fills with text and that crosses the boundary.
+// field that crosses the boundary as text: of the report, filled by a client, and the
+// region, filled by whoever wrote the record.
 type field int
 
 const (
@@ -22,12 +24,13 @@ const (
 	fieldOSName
 	fieldOSVersion
 	fieldArchitecture
+	fieldEdgeRegion
 	fieldCount
 )
 
-// paths are the schema paths of the fields in UsageReport.
+// path is the schema path of the field, in UsageReport or (the region) in RawReport.
 func (f field) path() string {
-	return [fieldCount]string{"application.name", "application.version", "application.edition", "host.os_name", "host.os_version", "host.architecture"}[f]
+	return [fieldCount]string{"application.name", "application.version", "application.edition", "host.os_name", "host.os_version", "host.architecture", "edge_region"}[f]
 }
 
 // vocabulary maps what clients write, in lower case, to the word that passes. Only
@@ -95,8 +98,9 @@ func newVocabularies() vocabularies {
 // texts are the report's own, held against vocabularies and patterns.
 type texts [fieldCount]string
 
-// texts returns what passes of the report's texts, and which were cut.
-func (v *vocabularies) texts(r *report.Report) (passed texts, cut [fieldCount]bool) {
+// texts returns what passes of the texts of a report and of the region that it came
+// through, and which were cut.
+func (v *vocabularies) texts(r *report.Report, region string) (passed texts, cut [fieldCount]bool) {
 	hold := func(f field, text string, ok bool) { passed[f], cut[f] = text, !ok }
 	word := func(f field, v vocabulary, text string) {
 		text, ok := v.word(text)
@@ -110,6 +114,10 @@ func (v *vocabularies) texts(r *report.Report) (passed texts, cut [fieldCount]bo
 	hold(fieldVersion, version, ok)
 	version, ok = release(kernel(r.Host.OSVersion))
 	hold(fieldOSVersion, version, ok)
+	if ok = record.ValidEdge(region); !ok {
+		region = other
+	}
+	hold(fieldEdgeRegion, region, ok)
 	return passed, cut
 }
 

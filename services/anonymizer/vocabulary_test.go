@@ -59,7 +59,7 @@ func TestTexts(t *testing.T) {
 		*[fieldCount]*string{
 			&r.Application.Name, &r.Application.Version, &r.Application.Edition, &r.Host.OSName, &r.Host.OSVersion, &r.Host.Architecture,
 		}[test.field] = test.text
-		passed, cut := v.texts(r)
+		passed, cut := v.texts(r, "eu")
 		if passed[test.field] != test.want || cut[test.field] != (test.want == other) {
 			t.Errorf("%s %q became %q, cut %t; want %q", test.field.path(), test.text, passed[test.field], cut[test.field], test.want)
 		}
@@ -140,6 +140,6 @@ func BenchmarkTexts(b *testing.B) {
 	v, r := newVocabularies(), sample()
 	b.ReportAllocs()
 	for b.Loop() {
-		v.texts(r)
+		v.texts(r, "eu")
 	}
 }

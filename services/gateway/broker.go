@@ -24,6 +24,10 @@ const (
 	// metadataMinAge bounds how often metadata is asked for while partitions fail.
 	metadataMinAge = 250 * time.Millisecond
 	conditionName  = "broker"
+	// settingsInterval is how often the topic's settings are looked at once they are
+	// as they should be: somebody would have to change them.
+	settingsInterval    = 30 * time.Second
+	conditionDurability = "durability"
 )
 
 // ProducerOptions are the options of the client that New takes: acknowledged by all
@@ -63,6 +67,7 @@ var errNotAcknowledged = errors.New("no acknowledgement in time")
 type broker struct {
 	client    *kgo.Client
 	timeout   time.Duration
+	topics    topics.Options // as reports.raw has to be held
 	now       func() time.Time
 	lastAck   atomic.Int64 // Unix ns
 	down      atomic.Bool
@@ -120,17 +125,29 @@ func (b *broker) produce(ctx context.Context, x *exchange, now time.Time) error 
 	}
 }
 
-// watch keeps the readiness condition: every partition of reports.raw has a leader.
-// It returns when ctx ends.
+// watch keeps the readiness conditions: every partition of reports.raw has a leader,
+// and no setting of the topic would let an acknowledged report be lost. It returns
+// when ctx ends.
 func (b *broker) watch(ctx context.Context, checks *health.Checks) {
 	admin := kadm.NewClient(b.client)
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
-	for {
-		if why := b.probe(ctx, admin); why != "" {
-			checks.Fail(conditionName, why)
+	tell := func(condition, why string) {
+		if why != "" {
+			checks.Fail(condition, why)
 		} else {
-			checks.Pass(conditionName)
+			checks.Pass(condition)
+		}
+	}
+	var settings time.Time // when they are to be looked at again
+	for {
+		tell(conditionName, b.probe(ctx, admin))
+		if now := b.now(); !now.Before(settings) {
+			why := b.weakness(ctx, admin)
+			tell(conditionDurability, why)
+			if why == "" {
+				settings = now.Add(settingsInterval)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -144,7 +161,8 @@ func (b *broker) watch(ctx context.Context, checks *health.Checks) {
 func (b *broker) probe(ctx context.Context, admin *kadm.Client) string {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	details, err := admin.ListTopics(ctx, topics.Raw)
+	// With this option the answer comes from a broker, not from the client's cache.
+	details, err := admin.ListTopics(kadm.WithAuthorizedOps(ctx), topics.Raw)
 	if err != nil {
 		return "no broker answers"
 	}
@@ -155,6 +173,22 @@ func (b *broker) probe(ctx context.Context, admin *kadm.Client) string {
 	for _, partition := range detail.Partitions {
 		if partition.Err != nil || partition.Leader < 0 {
 			return "a partition of " + topics.Raw + " has no leader"
+		}
+	}
+	return ""
+}
+
+// weakness returns which setting would let an acknowledged report be lost, or nothing.
+func (b *broker) weakness(ctx context.Context, admin *kadm.Client) string {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	differences, err := topics.Differences(ctx, admin, b.topics, topics.Raw)
+	if err != nil {
+		return "the settings of " + topics.Raw + " cannot be read"
+	}
+	for _, d := range differences {
+		if d.Weakens() {
+			return d.String()
 		}
 	}
 	return ""

@@ -10,11 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"rollcall/pkg/envelope"
+	"rollcall/pkg/topics"
 )
 
 const keyProduce = 0
@@ -183,6 +185,8 @@ func TestBacklog(t *testing.T) {
 
 type brokenSealer struct{}
 
+func (brokenSealer) Ready(time.Time) error { return nil }
+
 func (brokenSealer) Seal(envelope.Associated, netip.Addr, []byte) ([]byte, error) {
 	return nil, errors.New("no key")
 }
@@ -234,19 +238,37 @@ func TestProbes(t *testing.T) {
 
 func TestReadiness(t *testing.T) {
 	b := start(t)
-	wait := func(ready bool) {
-		t.Helper()
-		deadline := time.Now().Add(20 * time.Second)
-		for (b.checks.Failing()[conditionName] == "") != ready {
-			if time.Now().After(deadline) {
-				t.Fatalf("ready: %t, for: %v", !ready, b.checks.Failing())
-			}
-			time.Sleep(time.Millisecond) // polls what another goroutine reports
-		}
+	admin := kadm.NewClient(b.service.broker.client)
+	if why := b.service.broker.probe(t.Context(), admin); why != "" {
+		t.Errorf("unready although all is well: %s", why)
 	}
-	wait(true)
+	if _, err := admin.DeleteTopics(t.Context(), topics.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if why := b.service.broker.probe(t.Context(), admin); why != "topic reports.raw is not there" {
+		t.Errorf("without its topic: %q", why)
+	}
 	b.cluster.Close()
-	wait(false)
+	if why := b.service.broker.probe(t.Context(), admin); why != "no broker answers" {
+		t.Errorf("without a broker: %q", why)
+	}
+}
+
+// A topic that keeps fewer copies than asked for would lose what was acknowledged.
+func TestReadinessAsksForDurability(t *testing.T) {
+	b := start(t)
+	admin := kadm.NewClient(b.service.broker.client)
+	if why := b.service.broker.weakness(t.Context(), admin); why != "" {
+		t.Errorf("unready although the topic is as it should be: %s", why)
+	}
+	strict := &broker{client: b.service.broker.client, topics: topics.Options{Partitions: 2, ReplicationFactor: 3, MinInSync: 2}}
+	if why := strict.weakness(t.Context(), admin); why != "reports.raw: replication.factor is 1, want 3" {
+		t.Errorf("one copy where three are asked for: %q", why)
+	}
+	more := &broker{client: b.service.broker.client, topics: topics.Options{Partitions: 9, ReplicationFactor: 1, MinInSync: 1}}
+	if why := more.weakness(t.Context(), admin); why != "" {
+		t.Errorf("too few partitions lose nothing, but: %s", why)
+	}
 }
 
 func TestProducerOptions(t *testing.T) {

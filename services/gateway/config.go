@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"rollcall/pkg/record"
 	"rollcall/pkg/report"
+	"rollcall/pkg/topics"
 )
 
 // The contract's limits; docs/http.md and docs/openapi.yaml name them, so they are
@@ -22,6 +24,9 @@ const (
 // Config says where the gateway listens and what it lets in. The zero value is not
 // valid: defaults are in the tags.
 type Config struct {
+	// Topics says how reports.raw has to be held for the gateway to be ready.
+	Topics topics.Options `kong:"-"`
+
 	Listen      string `name:"listen" help:"Address and port on which reports are taken." default:"127.0.0.1:8080"`
 	EdgeID      string `name:"edge-id" help:"Name of this gateway, written beside every report." default:"edge"`
 	EdgeRegion  string `name:"edge-region" help:"Region of this gateway, written beside every report." default:"local"`
@@ -67,8 +72,8 @@ func (c Config) Validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	check(err == nil, "listen: %q is no host:port", c.Listen)
 	check(!c.SimulatedTime || loopback(host), "simulated-time needs a loopback listener, not %q: anybody could choose the time of receipt", c.Listen)
-	check(c.EdgeID != "", "edge-id is empty")
-	check(c.EdgeRegion != "", "edge-region is empty")
+	check(record.ValidEdge(c.EdgeID), "edge-id must be 1 to 32 letters, digits, dots, dashes or underscores")
+	check(record.ValidEdge(c.EdgeRegion), "edge-region must be 1 to 32 letters, digits, dots, dashes or underscores")
 	check((c.TLSCertFile == "") == (c.TLSKeyFile == ""), "tls-cert-file and tls-key-file go together")
 	if _, err := parsePrefixes(c.TrustedProxies); err != nil {
 		errs = append(errs, err)

@@ -77,7 +77,8 @@ func (s *Service) end(x *exchange) {
 // seal makes the exchange's record out of a report's body.
 func (s *Service) seal(ctx context.Context, x *exchange, address netip.Addr, fingerprint schema.Fingerprint, body []byte, received receipt) error {
 	assoc := envelope.Associated{
-		ReceivedAt: received.at.UnixMilli(), EdgeID: s.cfg.EdgeID, EdgeRegion: s.cfg.EdgeRegion, SchemaFingerprint: fingerprint,
+		ReceivedAt: received.at.UnixMilli(), EdgeID: s.cfg.EdgeID, EdgeRegion: s.cfg.EdgeRegion,
+		SchemaFingerprint: fingerprint, Simulated: received.simulated,
 	}
 	sealed, err := s.sealer.Seal(assoc, address, body)
 	if err != nil {
@@ -90,6 +91,7 @@ func (s *Service) seal(ctx context.Context, x *exchange, address netip.Addr, fin
 	if x.sealed, err = record.Append(x.sealed[:0], &x.raw); err != nil {
 		return fmt.Errorf("make the record: %w", err)
 	}
+	x.raw.Envelope = nil // the record has a copy: no need to hold two while it waits for the broker
 	x.record = kgo.Record{Topic: topics.Raw, Value: x.sealed, Headers: x.headers[:0]}
 	telemetry.InjectRecord(ctx, &x.record)
 	if x.charged = int64(cap(x.sealed)); !s.budget.Take(x.charged) {

@@ -7,12 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/pkg/envelope"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
 	"rollcall/pkg/inflate"
 	"rollcall/pkg/limit"
@@ -50,7 +48,7 @@ type Service struct {
 // New makes a gateway that produces with producer, a client made with
 // ProducerOptions, which stays the caller's to close.
 func New(cfg Config, producer *kgo.Client, sealer envelope.Sealer, checks *health.Checks, tel telemetry.Telemetry) (*Service, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.Topics.Validate()); err != nil {
 		return nil, err
 	}
 	s := &Service{
@@ -58,9 +56,11 @@ func New(cfg Config, producer *kgo.Client, sealer envelope.Sealer, checks *healt
 		licences: limit.NewNewcomers(cfg.NewLicenceRate, cfg.NewLicenceBurst, cfg.LicenceTableSize),
 		budget:   limit.NewBudget(cfg.MaxInFlightBytes),
 	}
-	s.broker = &broker{client: producer, timeout: cfg.AckTimeout, now: s.now}
+	s.broker = &broker{client: producer, timeout: cfg.AckTimeout, topics: cfg.Topics, now: s.now}
 	s.exchanges.New = func() any { return s.newExchange() }
 	checks.Fail(conditionName, "not asked yet")
+	checks.Fail(conditionDurability, "not asked yet")
+	s.checkSealing()
 	scheme := "http"
 	if cfg.TLSCertFile != "" {
 		certificate, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
@@ -110,7 +110,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	server := s.server()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
+	group.Go(harden.Guard(func() error {
 		listener := s.listener
 		if s.tlsConfig != nil {
 			listener = tls.NewListener(listener, s.tlsConfig)
@@ -119,19 +119,23 @@ func (s *Service) Run(ctx context.Context) error {
 			return fmt.Errorf("gateway: serve: %w", err)
 		}
 		return nil
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
 		s.broker.watch(ctx, s.checks)
 		return nil
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
+		s.watchSealing(ctx)
+		return nil
+	}))
+	group.Go(harden.Guard(func() error {
 		s.expire(ctx)
 		return nil
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
 		<-ctx.Done()
 		return s.drain(context.WithoutCancel(ctx), server)
-	})
+	}))
 	return group.Wait()
 }
 
@@ -149,7 +153,7 @@ func (s *Service) server() *http.Server {
 		WriteTimeout:   s.cfg.BodyTimeout + s.cfg.AckTimeout + s.cfg.HeaderTimeout,
 		IdleTimeout:    s.cfg.IdleTimeout,
 		MaxHeaderBytes: s.cfg.MaxHeaderBytes,
-		ErrorLog:       log.New(serverErrors{s.tel.Logger}, "", 0),
+		ErrorLog:       harden.ErrorLog(s.tel.Logger),
 		// OPTIONS * is answered like everything else that is not the endpoint.
 		DisableGeneralOptionsHandler: true,
 	}
@@ -179,26 +183,5 @@ func (s *Service) expire(ctx context.Context) {
 			s.networks.Expire(s.now())
 			s.unknownSchema.Expire(s.now())
 		}
-	}
-}
-
-// serverErrors logs what net/http has to say about connections by its class alone:
-// its messages name the client's address. A panic's stack holds no value.
-type serverErrors struct{ logger *slog.Logger }
-
-func (e serverErrors) Write(message []byte) (int, error) {
-	e.report(string(message))
-	return len(message), nil
-}
-
-func (e serverErrors) report(text string) {
-	switch {
-	case strings.HasPrefix(text, "http: panic serving"):
-		_, stack, _ := strings.Cut(text, "\ngoroutine ")
-		e.logger.Error("request handler panicked", "stack", stack)
-	case strings.HasPrefix(text, "http: TLS handshake error"):
-		e.logger.Debug("TLS handshake failed")
-	default:
-		e.logger.Warn("HTTP server reported an error")
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"rollcall/pkg/envelope"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/inflate"
 	"rollcall/pkg/report"
 )
@@ -26,10 +28,15 @@ const (
 	brokerRetry = 5 * time.Second
 )
 
-// ServeHTTP answers one request.
+// ServeHTTP answers one request. A panic breaks the connection, and the client sends
+// again; what is logged of it is where it happened, not what the report said.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.now()
 	ctx, span := s.instruments.start(r)
+	defer harden.Abort(func(panicked *harden.PanicError) {
+		s.tel.Logger.ErrorContext(ctx, "request handler panicked", "error", panicked)
+		s.instruments.abandon(span)
+	})
 	a, bodyBytes := s.respond(ctx, w, r, start)
 	if a.status != 0 {
 		a.write(w)
@@ -65,11 +72,17 @@ func (s *Service) respond(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if !ok {
 		return later(http.StatusServiceUnavailable, reasonInFlight, brokerRetry), 0
 	}
-	defer s.end(x)
-	if a := s.read(x, w, r, now); a.reason != "" {
-		return a, len(x.wire.Bytes)
+	whole := false
+	defer func() {
+		// After a panic nobody knows who still holds the exchange: it is not used again.
+		x.abandoned = x.abandoned || !whole
+		s.end(x)
+	}()
+	if a = s.read(x, w, r, now); a.reason == "" {
+		a = s.accept(ctx, r, x, address, contentType, contentEncoding)
 	}
-	return s.accept(ctx, r, x, address, contentType, contentEncoding), len(x.wire.Bytes)
+	whole = true
+	return a, len(x.wire.Bytes)
 }
 
 // media reads Content-Type and Content-Encoding. An answer without reason means
@@ -154,7 +167,9 @@ func (s *Service) accept(ctx context.Context, r *http.Request, x *exchange, addr
 		if errors.Is(err, inflate.ErrBudget) {
 			return later(http.StatusServiceUnavailable, reasonInFlight, brokerRetry)
 		}
-		s.tel.Logger.ErrorContext(ctx, "report could not be sealed", "error", err)
+		if !envelope.KeyMissing(err) { // that readiness says
+			s.tel.Logger.ErrorContext(ctx, "report could not be sealed", "error", err)
+		}
 		return later(http.StatusServiceUnavailable, reasonSealing, brokerRetry)
 	}
 	if err := s.broker.produce(r.Context(), x, now); err != nil {

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func testConfig() Config {
 	return Config{
+		Topics: topics.Options{Partitions: 2, ReplicationFactor: 1, MinInSync: 1},
 		Listen: "127.0.0.1:0", EdgeID: "edge-7", EdgeRegion: "eu",
 		HeaderTimeout: 5 * time.Second, BodyTimeout: 10 * time.Second, AckTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 		DrainTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10, MaxConnections: 512,
@@ -50,6 +51,8 @@ type bench struct {
 	url     string
 	stop    context.CancelFunc // starts the drain
 	done    chan error         // Run's result
+	// open, where not nil, opens the envelopes; else they are plain.
+	open func(assoc envelope.Associated, sealed []byte) (address netip.Addr, body []byte, err error)
 }
 
 type option func(*bench, *setup)
@@ -204,7 +207,15 @@ func (b *bench) records(n int) []taken {
 			if err := record.Decode(r.Value, &one.raw); err != nil {
 				b.t.Error(err)
 			}
-			if one.address, one.body, err = (&envelope.Plain{}).Open(envelope.Associated{}, one.raw.Envelope); err != nil {
+			if b.open != nil {
+				one.address, one.body, err = b.open(envelope.Associated{
+					ReceivedAt: one.raw.ReceivedAt, EdgeID: one.raw.EdgeID, EdgeRegion: one.raw.EdgeRegion,
+					SchemaFingerprint: one.raw.SchemaFingerprint, Simulated: one.raw.Simulated,
+				}, one.raw.Envelope)
+			} else {
+				one.address, one.body, err = (&envelope.Plain{}).Open(envelope.Associated{}, one.raw.Envelope)
+			}
+			if err != nil {
 				b.t.Error(err)
 			}
 			one.headers = r.Headers

@@ -155,6 +155,14 @@ func (i *instruments) end(ctx context.Context, span trace.Span, r *http.Request,
 	span.End()
 }
 
+// abandon closes the span of a request whose handler panicked.
+func (i *instruments) abandon(span trace.Span) {
+	i.active.Add(-1)
+	span.SetStatus(codes.Error, "")
+	span.SetAttributes(attribute.String("error.type", "panic"))
+	span.End()
+}
+
 // method bounds what a client chose.
 func method(name string) string {
 	if name == http.MethodPost {

@@ -45,6 +45,11 @@ type cli struct {
 	Keys     keysCommand     `cmd:"" group:"Operation" help:"Make, list and destroy keys."`
 	Topics   topicsCommand   `cmd:"" group:"Operation" help:"Bring Kafka's topics to their specification, or compare them."`
 	Migrate  migrateCommand  `cmd:"" group:"Operation" help:"Apply ClickHouse's migrations, or list them."`
+	Grants   grantsCommand   `cmd:"" group:"Operation" help:"Show who may do what in ClickHouse, as SQL or as a users file."`
+	Replay   replayCommand   `cmd:"" group:"Operation" help:"Write reports of reports.raw again: those of a class of dead letters, or a range of offsets."`
+
+	Steward   stewardCommand   `cmd:"" group:"Privacy" help:"Say who is behind a licence, once it is logged who asked and why."`
+	AccessLog accessLogCommand `cmd:"" name:"access-log" group:"Privacy" help:"List and verify the log of the steward's accesses."`
 
 	Send  sendCommand  `cmd:"" group:"Questions" help:"Post one report to a gateway and show the answer."`
 	Where whereCommand `cmd:"" group:"Questions" help:"Say where a report ended: landed, dead letter and reason, or pending."`

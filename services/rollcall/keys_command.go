@@ -13,11 +13,16 @@ type keysCommand struct {
 	Maintain keysMaintainCommand `cmd:"" help:"Make keys ahead of time and destroy those past their lifetime."`
 	List     keysListCommand     `cmd:"" help:"List the keys there are; never their content."`
 	Destroy  keysDestroyCommand  `cmd:"" help:"Destroy one key before its time: what it protects is gone for ever."`
+	Export   keysExportCommand   `cmd:"" help:"Keep a directory with only one holder's keys in step."`
 }
 
 func (keysCommand) Help() string {
-	return page("Keys are files of an epoch in keystore.dir. One writer runs maintain, once a day; everyone else reads.",
-		[]string{"rollcall keys maintain --keystore.dir /var/lib/rollcall/keys", "rollcall keys list"}, "")
+	return page("Keys are files of an epoch in keystore.dir. One writer runs maintain, once a day, and then export for each "+
+		"holder; everyone else reads.", []string{
+		"rollcall keys maintain --keystore.dir /var/lib/rollcall/keys",
+		"rollcall keys export gateway --to /var/lib/rollcall/keys-gateway",
+		"rollcall keys list",
+	}, "")
 }
 
 type keystoreSections struct {
@@ -31,8 +36,8 @@ type keysMaintainCommand struct {
 }
 
 func (keysMaintainCommand) Help() string {
-	return page("Makes the pepper once, day and identity keys to two epochs ahead, and destroys keys past "+
-		"their lifetime. Idempotent; run it daily.", []string{
+	return page("Makes the pepper once, day and identity keys and the pairs of opening and sealing keys to two epochs "+
+		"ahead, and destroys keys past their lifetime. Idempotent; run it daily.", []string{
 		"rollcall keys maintain --keystore.dir /var/lib/rollcall/keys",
 		"rollcall keys maintain --since 2026-11-01",
 	}, "")
@@ -122,15 +127,20 @@ func (c *keysListCommand) Run(_ context.Context, a *app) error {
 
 type keysDestroyCommand struct {
 	keystoreSections
-	Class string `arg:"" help:"Class of the key: day or identity." enum:"day,identity"`
+	Class string `arg:"" help:"Class of the key: day, identity, opening or sealing." enum:"day,identity,opening,sealing"`
 	Epoch string `arg:"" help:"Epoch of the key: a day (2006-01-02) or a month (2006-01)."`
 	Yes   bool   `help:"Confirm: this cannot be undone."`
 }
 
 func (keysDestroyCommand) Help() string {
-	return page("What the key protects cannot be read or linked any more: addresses of that day, or identities of "+
-		"that month. The pepper cannot be destroyed here: every licence would part from its past.",
-		[]string{"rollcall keys destroy day 2026-11-22 --yes", "rollcall keys destroy identity 2026-08 --yes"}, "")
+	return page("What the key protects cannot be read or linked any more: addresses of that day, identities of that "+
+		"month, or, with the opening key, sealed reports of that day, those not yet anonymized among them; its sealing "+
+		"key goes with it. Without the sealing key alone, no report of that day is taken any more. The pepper cannot be "+
+		"destroyed here: every licence would part from its past. Run rollcall keys export after it.", []string{
+		"rollcall keys destroy day 2026-11-22 --yes",
+		"rollcall keys destroy opening 2026-11-22 --yes",
+		"rollcall keys destroy identity 2026-08 --yes",
+	}, "")
 }
 
 func (c *keysDestroyCommand) Run(_ context.Context, a *app) error {
@@ -142,4 +152,43 @@ func (c *keysDestroyCommand) Run(_ context.Context, a *app) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "destroyed %s/%s\n", c.Class, c.Epoch)
 	return err
+}
+
+type keysExportCommand struct {
+	keystoreSections
+	output
+	Holder string `arg:"" help:"Who is to hold the keys: gateway (sealing), anonymizer (opening, day, identity, pepper), steward (identity, pepper) or licences (pepper)." enum:"gateway,anonymizer,steward,licences"`
+	To     string `help:"Directory of the holder's keys; made where missing." required:"" placeholder:"DIR"`
+}
+
+func (keysExportCommand) Help() string {
+	return page("Copies the holder's keys from keystore.dir, and no others, and removes those that were destroyed there "+
+		"or are past their lifetime. Idempotent; run it after every maintain and destroy. The gateway's directory holds "+
+		"public keys and may be read by everyone, any other by its owner only.", []string{
+		"rollcall keys export gateway --to /var/lib/rollcall/keys-gateway",
+		"rollcall keys export anonymizer --keystore.dir /var/lib/rollcall/keys --to /mnt/anonymizer-keys",
+	}, "")
+}
+
+func (c *keysExportCommand) Run(_ context.Context, a *app) error {
+	report, err := keystore.Export(c.Keystore.Dir, c.To, keystore.Holder(c.Holder))
+	if err != nil {
+		return err
+	}
+	type keysExported struct {
+		Copied  []string `json:"copied"`
+		Removed []string `json:"removed"`
+	}
+	result := keysExported{names(report.Copied), names(report.Removed)}
+	return c.show(a.stdout, result, func(w *columns) {
+		for _, name := range result.Copied {
+			w.row("copied", name)
+		}
+		for _, name := range result.Removed {
+			w.row("removed", name)
+		}
+		if len(result.Copied)+len(result.Removed) == 0 {
+			w.row("Nothing to do.")
+		}
+	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
+	"rollcall/pkg/harden"
 	"rollcall/pkg/localclickhouse"
 )
 
@@ -57,16 +58,35 @@ type app struct {
 	environ        []string
 	settings       *settings
 	model          *kong.Application
+	protection     harden.Protection // of this process; zero in tests, which share theirs
 }
 
 func main() {
 	if localclickhouse.Main() {
 		return // this process was the embedded ClickHouse
 	}
+	os.Exit(process())
+}
+
+// process is the command line in a process of its own, protected before it reads
+// anything. A panic that nothing else has caught ends it without quoting.
+func process() (code int) {
+	protection, err := harden.Process()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "rollcall:", err)
+		return exitFailed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "rollcall:", harden.Panicked(p))
+			code = exitFailed
+		}
+	}()
+	defer harden.OnQuit(os.Stderr)()
 	ctx, stop := untilSignal()
-	code := run(ctx, &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}, os.Args[1:])
-	stop()
-	os.Exit(code)
+	defer stop()
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), protection: protection}
+	return run(ctx, a, os.Args[1:])
 }
 
 // untilSignal returns a context that ends at the first SIGINT or SIGTERM; a second
@@ -107,6 +127,10 @@ func run(ctx context.Context, a *app, args []string) int {
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
+	}
+	if err := inSight(args, a.environ); err != nil {
+		_, _ = fmt.Fprintf(a.stderr, "rollcall: %v\n", err)
+		return exitUsage
 	}
 	parsed, err := parser.Parse(args)
 	if code >= 0 { // --help has been printed

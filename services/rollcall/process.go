@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/telemetry"
@@ -57,6 +58,7 @@ func (s serviceSections) serve(ctx context.Context, a *app, name string, work fu
 			tel.Logger.Warn("telemetry was not flushed", "error", failed)
 		}
 	}()
+	tel.Logger.Info("process protected", "no_core", a.protection.NoCore, "undumpable", a.protection.Undumpable)
 	around := surroundings{telemetry: tel, checks: &health.Checks{}}
 	around.starting() // before the private listener can say otherwise
 
@@ -70,12 +72,14 @@ func (s serviceSections) serve(ctx context.Context, a *app, name string, work fu
 			return fmt.Errorf("open private listener (private.listen): %w", err)
 		}
 		tel.Logger.Info("private listener open", "address", listener.Addr().String())
-		handler := s.Private.handler(around.checks, metrics)
-		group.Go(func() error { return health.Serve(private, listener, handler) })
+		handler := harden.Handler(s.Private.handler(around.checks, metrics), func(panicked *harden.PanicError) {
+			tel.Logger.Error("private listener panicked", "error", panicked)
+		})
+		group.Go(harden.Guard(func() error { return health.Serve(private, listener, handler, harden.ErrorLog(tel.Logger)) }))
 	}
-	group.Go(func() error {
+	group.Go(harden.Guard(func() error {
 		defer stopPrivate()
 		return work(working, around)
-	})
+	}))
 	return group.Wait()
 }

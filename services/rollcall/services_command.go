@@ -9,9 +9,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/pkg/envelope"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/registry"
+	"rollcall/pkg/topics"
 	"rollcall/services/anonymizer"
 	"rollcall/services/enricher"
 	"rollcall/services/gateway"
@@ -20,6 +22,8 @@ import (
 type gatewayCommand struct {
 	serviceSections
 	gatewaySections
+	keystoreSections
+	Topics topics.Options `embed:"" prefix:"topics." group:"Topics"`
 }
 
 type gatewaySections struct {
@@ -27,7 +31,8 @@ type gatewaySections struct {
 }
 
 func (gatewayCommand) Help() string {
-	return page("Answers 202 only after the broker has acknowledged. SIGTERM: requests in flight are finished "+
+	return page("Answers 202 only after the broker has acknowledged. Seals with the public keys of keystore.dir, a directory "+
+		"made by rollcall keys export gateway, and refuses one that holds others. SIGTERM: requests in flight are finished "+
 		"first (gateway.drain_timeout); a second signal ends the process at once.", []string{
 		"rollcall gateway --kafka.brokers broker-1:9092 --gateway.listen :8443 \\",
 		"    --gateway.tls-cert-file tls.crt --gateway.tls-key-file tls.key",
@@ -36,22 +41,33 @@ func (gatewayCommand) Help() string {
 }
 
 func (c *gatewayCommand) Run(ctx context.Context, a *app) error {
-	if err := errors.Join(c.Kafka.Validate(), c.Gateway.Validate()); err != nil {
+	if err := errors.Join(c.Kafka.Validate(), c.Gateway.Validate(), c.Topics.Validate()); err != nil {
 		return usage(err)
 	}
 	return c.serve(ctx, a, "gateway", func(ctx context.Context, around surroundings) error {
-		return runGateway(ctx, c.Kafka, c.Gateway, around, nil)
+		keys, err := keystore.OpenFor(c.Keystore.Dir, keystore.ForGateway)
+		if err != nil {
+			return err
+		}
+		c.Gateway.Topics = c.Topics
+		return runGateway(ctx, c.Kafka, c.Gateway, keys, around, nil)
 	})
 }
 
 // runGateway serves until ctx ends; listening, where not nil, is told the address.
-func runGateway(ctx context.Context, brokers kafka.Config, config gateway.Config, around surroundings, listening func(address string)) error {
+func runGateway(ctx context.Context, brokers kafka.Config, config gateway.Config, keys keystore.Keys, around surroundings,
+	listening func(address string),
+) error {
+	sealer, err := envelope.NewHybridSealer(keys)
+	if err != nil {
+		return err
+	}
 	producer, err := kafka.NewClient(brokers, around.telemetry, gateway.ProducerOptions(config)...)
 	if err != nil {
 		return err
 	}
 	defer producer.Close()
-	service, err := gateway.New(config, producer, &envelope.Plain{}, around.checks, around.telemetry)
+	service, err := gateway.New(config, producer, sealer, around.checks, around.telemetry)
 	if err != nil {
 		return err
 	}
@@ -104,6 +120,13 @@ func runAnonymizer(ctx context.Context, brokers kafka.Config, sections anonymize
 	if err != nil {
 		return err
 	}
+	opener, err := envelope.NewHybridOpener(keys)
+	if err == nil {
+		err = opener.Observe(around.telemetry.Meter)
+	}
+	if err != nil {
+		return err
+	}
 	places, err := sections.GeoIP.Open()
 	if err != nil {
 		return err
@@ -115,7 +138,7 @@ func runAnonymizer(ctx context.Context, brokers kafka.Config, sections anonymize
 	return withRegistry(ctx, brokers, around, anonymizer.ClientOptions(sections.Anonymizer),
 		func(client *kgo.Client, licences *registry.Registry) (runner, error) {
 			return anonymizer.New(sections.Anonymizer, anonymizer.Deps{
-				Client: client, Keys: keys, Opener: &envelope.Plain{}, GeoIP: places, Catalogue: metrics,
+				Client: client, Keys: keys, Opener: opener, GeoIP: places, Catalogue: metrics,
 				Registry: licences, Checks: around.checks, Telemetry: around.telemetry,
 			})
 		})
@@ -193,15 +216,15 @@ func withRegistry(ctx context.Context, brokers kafka.Config, around surroundings
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, working := errgroup.WithContext(ctx)
-	group.Go(func() error {
+	group.Go(harden.Guard(func() error {
 		if err := licences.Run(following); err != nil {
 			return fmt.Errorf("follow licences: %w", err)
 		}
 		return nil
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
 		defer stop()
 		return service.Run(working)
-	})
+	}))
 	return group.Wait()
 }

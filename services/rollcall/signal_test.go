@@ -6,17 +6,29 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"syscall"
 	"testing"
+	"time"
+
+	"rollcall/pkg/keystore"
 )
 
 // startGateway runs a gateway whose broker is not there, and returns it with its
 // address once it listens.
 func startGateway(t *testing.T) (*exec.Cmd, string) {
 	t.Helper()
+	keys, own := filepath.Join(t.TempDir(), "keys"), filepath.Join(t.TempDir(), "gateway")
+	_, err := keystore.Maintain(keys, time.Now(), keystore.MaintainOptions{})
+	if err == nil {
+		_, err = keystore.Export(keys, own, keystore.ForGateway)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	command := exec.CommandContext(t.Context(), "rollcall", "gateway", "--kafka.brokers", "127.0.0.1:1",
-		"--gateway.listen", "127.0.0.1:0", "--private.listen", "127.0.0.1:0")
+		"--gateway.listen", "127.0.0.1:0", "--private.listen", "127.0.0.1:0", "--keystore.dir", own)
 	log, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

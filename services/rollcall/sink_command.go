@@ -54,7 +54,7 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	service, err := sink.New(sections.Sink, sink.Deps{
-		Client: client, ClickHouse: conn, Catalogue: metrics, Checks: around.checks, Telemetry: around.telemetry,
+		Client: client, ClickHouse: conn, Restricted: store.Restricted(), Catalogue: metrics, Checks: around.checks, Telemetry: around.telemetry,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/localclickhouse"
@@ -59,6 +60,10 @@ func (p *pipeline) run(ctx context.Context, around surroundings, follow func(*re
 		return err
 	}
 
+	keys, err := keystore.Open(p.keysDir()) // one process, so one directory for all its services
+	if err != nil {
+		return err
+	}
 	group, working := errgroup.WithContext(ctx)
 	listening := make(chan struct{})
 	around.follow = follow
@@ -66,32 +71,33 @@ func (p *pipeline) run(ctx context.Context, around surroundings, follow func(*re
 		around.part(service).starting()
 	}
 	around.started() // from here on, each says for itself
-	group.Go(func() error {
-		return runGateway(working, p.brokers, p.Gateway, around.part("gateway"), func(address string) {
+	group.Go(harden.Guard(func() error {
+		p.Gateway.Topics = p.topics()
+		return runGateway(working, p.brokers, p.Gateway, keys, around.part("gateway"), func(address string) {
 			p.gateway = "http://" + address
 			close(listening)
 		})
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
 		return runAnonymizer(working, p.brokers, p.anonymizerSections(), around.part("anonymizer"))
-	})
-	group.Go(func() error { return runEnricher(working, p.brokers, p.enricherSections(), around.part("enricher")) })
-	group.Go(func() error { return runSink(working, p.brokers, p.store, p.sinkSections(), around.part("sink")) })
-	group.Go(func() error { return p.maintainKeys(working, around) })
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error { return runEnricher(working, p.brokers, p.enricherSections(), around.part("enricher")) }))
+	group.Go(harden.Guard(func() error { return runSink(working, p.brokers, p.store, p.sinkSections(), around.part("sink")) }))
+	group.Go(harden.Guard(func() error { return p.maintainKeys(working, around) }))
+	group.Go(harden.Guard(func() error {
 		select {
 		case <-server.Done():
 			return fmt.Errorf("local ClickHouse ended: %w", server.Wait())
 		case <-working.Done():
 			return nil
 		}
-	})
-	group.Go(func() error {
+	}))
+	group.Go(harden.Guard(func() error {
 		if err := awaitReady(working, listening, around); err != nil {
 			return err
 		}
 		return up(working)
-	})
+	}))
 	if err := group.Wait(); !errors.Is(err, errFinished) {
 		return err
 	}

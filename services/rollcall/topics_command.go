@@ -15,6 +15,7 @@ import (
 type topicsCommand struct {
 	Apply topicsApplyCommand `cmd:"" help:"Create what is absent and correct settings; done twice, nothing changes."`
 	Check topicsCheckCommand `cmd:"" help:"Say how the topics differ from their specification."`
+	ACLs  topicsACLsCommand  `cmd:"" name:"acls" help:"Say how the cluster's ACLs differ from the table of who may do what, or correct them."`
 }
 
 func (topicsCommand) Help() string {

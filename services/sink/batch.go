@@ -13,15 +13,16 @@ import (
 )
 
 // batch is what one flush writes, in this order: state, marks, dead letters,
-// receipts, licences; then it produces the dead letters that the sink itself makes,
+// receipts, licences, identities; then it produces the dead letters that the sink itself makes,
 // and commits. A batch is filled by the reader and then belongs to the writer.
 type batch struct {
-	state    stateRows
-	landed   receiptRows // row i is the receipt of row i of state
-	letters  letterRows
-	dead     receiptRows // receipts of those letters whose lineage is known
-	licences licenceRows
-	marks    map[mark]int64 // → highest offset
+	state      stateRows
+	landed     receiptRows // row i is the receipt of row i of state
+	letters    letterRows
+	dead       receiptRows // receipts of those letters whose lineage is known
+	licences   licenceRows
+	identities identityRows
+	marks      map[mark]int64 // → highest offset
 
 	// origin of row i of state, for a dead letter should ClickHouse refuse it.
 	partition scalar[int32]
@@ -57,7 +58,9 @@ func newBatch() *batch {
 
 func (b *batch) empty() bool { return b.since.IsZero() }
 
-func (b *batch) rows() int { return b.state.len() + b.letters.len() + b.licences.len() + len(b.poison) }
+func (b *batch) rows() int {
+	return b.state.len() + b.letters.len() + b.licences.len() + b.identities.len() + len(b.poison)
+}
 
 // reset makes the batch new and keeps its memory.
 func (b *batch) reset() {
@@ -66,6 +69,7 @@ func (b *batch) reset() {
 	b.letters.reset()
 	b.dead.reset()
 	b.licences.reset()
+	b.identities.reset()
 	b.partition.reset()
 	b.offset.reset()
 	clear(b.marks)

@@ -48,24 +48,25 @@ type world struct {
 	t       testing.TB
 	cluster *kfake.Cluster
 	conn    driver.Conn
+	private string      // the restricted database
 	client  *kgo.Client // plays the stages before the sink
 	raw     uuid.UUID   // topic id of reports.raw, as lineage has it
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(usagePartitions, topics.Usage, topics.Raw), kfake.SeedTopics(1, topics.DeadLetters, topics.Licences))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(usagePartitions, topics.Usage, topics.Raw), kfake.SeedTopics(1, topics.DeadLetters, topics.Licences, topics.Identities))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	_, conn := clickhousetest.Database(t)
+	cfg, conn := clickhousetest.Database(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &world{t: t, cluster: cluster, conn: conn, client: client, raw: uuid.New()}
+	return &world{t: t, cluster: cluster, conn: conn, private: cfg.Restricted(), client: client, raw: uuid.New()}
 }
 
 func testConfig() Config {
@@ -93,7 +94,7 @@ func (w *world) start(cfg Config, conn driver.Conn) *running {
 		w.t.Fatal(err)
 	}
 	checks := &health.Checks{}
-	service, err := New(cfg, Deps{Client: client, ClickHouse: conn, Catalogue: catalogue.Embedded(), Checks: checks, Telemetry: telemetry.Discard()})
+	service, err := New(cfg, Deps{Client: client, ClickHouse: conn, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: checks, Telemetry: telemetry.Discard()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

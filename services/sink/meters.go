@@ -104,7 +104,7 @@ func (m *meters) flushed(ctx context.Context, b *batch, started time.Time) {
 	m.size.Record(ctx, int64(b.rows()))
 	m.duration.Record(ctx, now.Sub(started).Seconds())
 	for name, n := range map[string]int{
-		sessionDays.name: b.state.len() - len(b.refused), deadLetters.name: b.letters.len(), licences.name: b.licences.len(),
+		sessionDays.name: b.state.len() - len(b.refused), deadLetters.name: b.letters.len(), licences.name: b.licences.len(), "identities": b.identities.len(),
 		receipts.name: b.landed.len() - len(b.refused) + b.dead.len(), dirtyDays.name: len(b.marks),
 	} {
 		if n > 0 {

@@ -140,6 +140,8 @@ func (s *Service) take(ctx context.Context, p kgo.FetchTopicPartition) {
 			err = s.takeLetter(ctx, b, r)
 		case topics.Licences:
 			err = s.takeLicence(b, r)
+		case topics.Identities:
+			err = takeIdentity(b, r)
 		}
 		if errors.Is(err, record.ErrUnknownSchema) {
 			s.hold(ctx, r, err)

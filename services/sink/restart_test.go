@@ -17,7 +17,7 @@ import (
 // ClickHouse is killed in the middle, twice, and comes back: what it had acknowledged
 // is there, the rest comes again, and nothing counts twice.
 func TestClickHouseIsKilled(t *testing.T) {
-	options := localclickhouse.Options{Dir: t.TempDir()}
+	options := localclickhouse.Options{Dir: t.TempDir(), Databases: []string{"killed"}}
 	server, err := localclickhouse.Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestClickHouseIsKilled(t *testing.T) {
 	if _, err := clickhouse.Migrate(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	w.conn = clickhousetest.Open(t, cfg)
+	w.conn, w.private = clickhousetest.Open(t, cfg), cfg.Restricted()
 	w.start(testConfig(), w.conn)
 	const reports, step = 3000, 1000
 	for n := 0; n < reports; n += step {

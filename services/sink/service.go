@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
@@ -28,6 +29,7 @@ import (
 type Deps struct {
 	Client     *kgo.Client // made with ClientOptions
 	ClickHouse driver.Conn
+	Restricted string // database of the identities: clickhouse.Config.Restricted
 	Catalogue  *catalogue.Catalogue
 	Checks     *health.Checks
 	Telemetry  telemetry.Telemetry
@@ -35,10 +37,11 @@ type Deps struct {
 
 // Service is one sink: one member of the consumer group. Make it with New and run it once.
 type Service struct {
-	cfg    Config
-	deps   Deps
-	rollup *rollup.Recomputer
-	meters *meters
+	cfg        Config
+	deps       Deps
+	rollup     *rollup.Recomputer
+	meters     *meters
+	identities table // in another database than the rest
 
 	ready    chan *batch   // full ones, from the reader; no buffer: two batches are the bound
 	spare    chan *batch   // empty ones, back from the writer
@@ -69,13 +72,16 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if !ok {
 		return nil, errors.New("sink: the client was not made with sink.ClientOptions")
 	}
+	if deps.Restricted == "" {
+		return nil, errors.New("sink: no database is named for the identities")
+	}
 	cfg = cfg.WithDefaults()
 	recomputer, err := rollup.New(cfg.Rollup, deps.ClickHouse, deps.Telemetry)
 	if err != nil {
 		return nil, fmt.Errorf("sink: %w", err)
 	}
 	s := &Service{
-		cfg: cfg, deps: deps, rollup: recomputer,
+		cfg: cfg, deps: deps, rollup: recomputer, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
 		terms: map[partition]uint64{}, held: map[partition]string{},
 	}
@@ -111,13 +117,16 @@ func (s *Service) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.cfg.DrainTimeout, stop) })()
 
 	group, reading := errgroup.WithContext(ctx)
-	group.Go(func() error {
+	group.Go(harden.Guard(func() error {
 		defer close(s.readDone)
 		return s.read(reading, writing)
-	})
-	group.Go(func() error { return s.write(writing) })
-	group.Go(func() error { return s.runRollup(reading) })
-	s.deps.Client.AddConsumeTopics(topics.Usage, topics.DeadLetters, topics.Licences)
+	}))
+	group.Go(harden.Guard(func() error {
+		defer stop() // without a writer, the reader has nobody to hand its last batch to
+		return s.write(writing)
+	}))
+	group.Go(harden.Guard(func() error { return s.runRollup(reading) }))
+	s.deps.Client.AddConsumeTopics(topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities)
 	err := group.Wait()
 
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
@@ -134,10 +143,13 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) runRollup(ctx context.Context) error {
 	var group errgroup.Group
 	owned, end := false, func() {}
+	failed := make(chan struct{}, 1) // room for the one failure of the rollup that runs
 	for {
 		select {
 		case <-ctx.Done():
 			end()
+			return group.Wait()
+		case <-failed:
 			return group.Wait()
 		case own := <-s.owns:
 			if own == owned {
@@ -149,14 +161,21 @@ func (s *Service) runRollup(ctx context.Context) error {
 				return err
 			}
 			if own {
-				end = s.beginRollup(ctx, &group)
+				end = s.beginRollup(ctx, &group, failed)
 			}
 		}
 	}
 }
 
-func (s *Service) beginRollup(ctx context.Context, group *errgroup.Group) (end func()) {
+func (s *Service) beginRollup(ctx context.Context, group *errgroup.Group, failed chan<- struct{}) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	group.Go(func() error { return s.rollup.Run(ctx) })
+	run := harden.Guard(func() error { return s.rollup.Run(ctx) })
+	group.Go(func() error {
+		err := run()
+		if err != nil {
+			failed <- struct{}{}
+		}
+		return err
+	})
 	return cancel
 }

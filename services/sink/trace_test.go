@@ -48,7 +48,7 @@ func TestTracesMeetInTheInsert(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.CloseAllowingRebalance()
-	service, err := New(testConfig(), Deps{Client: client, ClickHouse: conn, Catalogue: catalogue.Embedded(), Checks: &health.Checks{}, Telemetry: tel})
+	service, err := New(testConfig(), Deps{Client: client, ClickHouse: conn, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: &health.Checks{}, Telemetry: tel})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,6 +86,7 @@ func (w *writer) flush(ctx context.Context, b *batch) error {
 		{"dead_letters", w.insertLetters},
 		{"receipts", w.insertReceipts},
 		{"licences", w.insertLicences},
+		{"identities", w.insertIdentities},
 		{topics.DeadLetters, w.produceLetters},
 	}
 	for _, step := range steps {
@@ -230,6 +231,13 @@ func (w *writer) insertLicences(ctx context.Context, b *batch) error {
 		return nil
 	}
 	return w.insert(ctx, licences, b.licences.fields(), whole(b.licences.len()))
+}
+
+func (w *writer) insertIdentities(ctx context.Context, b *batch) error {
+	if b.identities.len() == 0 {
+		return nil
+	}
+	return w.insert(ctx, w.identities, b.identities.fields(), whole(b.identities.len()))
 }
 
 // produceLetters produces the dead letters of this batch and waits until the brokers

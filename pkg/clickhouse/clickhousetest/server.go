@@ -40,7 +40,7 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	server, err := localclickhouse.Start(context.Background(), localclickhouse.Options{Dir: filepath.Join(dir, "server")})
+	server, err := localclickhouse.Start(context.Background(), localclickhouse.Options{Dir: filepath.Join(dir, "server"), Databases: []string{"test_*"}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -76,7 +76,7 @@ func Database(t testing.TB) (clickhouse.Config, driver.Conn) {
 	return cfg, Open(t, cfg)
 }
 
-// Open connects to a database and drops it when the test has ended.
+// Open connects to a database and drops it, and the restricted one beside it, when the test has ended.
 func Open(t testing.TB, cfg clickhouse.Config) driver.Conn {
 	t.Helper()
 	conn, err := clickhouse.Open(t.Context(), cfg, telemetry.Discard())
@@ -84,8 +84,10 @@ func Open(t testing.TB, cfg clickhouse.Config) driver.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := drop(conn, cfg.Database); err != nil {
-			t.Error(err)
+		for _, database := range []string{cfg.Database, cfg.Restricted()} {
+			if err := drop(conn, database); err != nil {
+				t.Error(err)
+			}
 		}
 		if err := conn.Close(); err != nil {
 			t.Error(err)

@@ -35,13 +35,14 @@ type Span struct {
 // Link points to a span of this or another trace.
 type Link struct{ TraceID, SpanID string }
 
-// Receiver serves /v1/traces on a loopback port.
+// Receiver serves /v1/traces and /v1/metrics on a loopback port.
 type Receiver struct {
 	server   *http.Server
 	listener net.Listener
 
-	mu    sync.Mutex
-	spans []Span
+	mu     sync.Mutex
+	spans  []Span
+	bodies [][]byte
 }
 
 // Start listens on a free loopback port.
@@ -53,8 +54,7 @@ func Start() (*Receiver, error) {
 	r := &Receiver{listener: listener}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/traces", r.receive)
-	// Metrics are welcome and not kept.
-	mux.HandleFunc("POST /v1/metrics", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("POST /v1/metrics", func(w http.ResponseWriter, request *http.Request) { _, _ = r.read(w, request) })
 	r.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = r.server.Serve(listener) }() // returns when Close is called
 	return r, nil
@@ -73,19 +73,39 @@ func (r *Receiver) Spans() []Span {
 	return append([]Span(nil), r.spans...)
 }
 
-func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
+// Bodies returns every body received so far, of traces and of metrics, as protobuf: to
+// search for what must not be there.
+func (r *Receiver) Bodies() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([][]byte(nil), r.bodies...)
+}
+
+// read returns a request's body, not compressed, and keeps it; or it answers.
+func (r *Receiver) read(w http.ResponseWriter, request *http.Request) ([]byte, bool) {
 	var body io.Reader = request.Body
 	if request.Header.Get("Content-Encoding") == "gzip" {
 		unzipped, err := gzip.NewReader(request.Body)
 		if err != nil {
 			http.Error(w, "not gzip", http.StatusBadRequest)
-			return
+			return nil, false
 		}
 		body = unzipped
 	}
 	data, err := io.ReadAll(io.LimitReader(body, 64<<20))
 	if err != nil {
 		http.Error(w, "unreadable", http.StatusBadRequest)
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bodies = append(r.bodies, data)
+	return data, true
+}
+
+func (r *Receiver) receive(w http.ResponseWriter, request *http.Request) {
+	data, ok := r.read(w, request)
+	if !ok {
 		return
 	}
 	var export collector.ExportTraceServiceRequest

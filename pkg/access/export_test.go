@@ -1,0 +1,4 @@
+package access
+
+// Harmless is harmless, for tests.
+var Harmless = harmless

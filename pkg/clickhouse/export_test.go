@@ -1,0 +1,4 @@
+package clickhouse
+
+// GrantsFirst is grantsFirst, for tests.
+var GrantsFirst = grantsFirst
