@@ -7,7 +7,7 @@ func Data() []Datum {
 	const word = "a word of its vocabulary, or `(other)`"
 	count, support := "counting each installation once, however often it reports", "knowing which releases and platforms are in use"
 	contract, interest, nothing := []Basis{Contract}, []Basis{Interest}, []Basis{NotPersonal}
-	metrics := "catalogued metrics as id and value: `required` ones always, `optional` ones with consent; of others a keyed hash of the name, with consent"
+	metrics := "catalogued metrics as id and value: those that the policy agreed to names: `required` ones, and `optional` ones with consent; of others a keyed hash of the name, with consent"
 	return []Datum{
 		{"report_id", FromReport, contract, "recognising a report that comes twice", scoped},
 		{"kind", FromReport, contract, "telling a start from a day's report", "as sent: one of three words"},

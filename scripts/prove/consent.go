@@ -25,8 +25,8 @@ const (
 func heedless() testbed.Mutant {
 	return testbed.Mutant{Name: "an anonymizer that does not heed consent", Edits: []testbed.Edit{{
 		File: "services/anonymizer/selection.go",
-		Old:  "	case m.Collection == catalogue.Required:\n		return 0, true\n	case !s.full:\n		return dropConsent, false\n	}\n	return dropPolicy, s.policyVersion >= m.SincePolicy\n",
-		New:  "	case m.Collection == catalogue.Required:\n		return 0, true\n	}\n	return dropPolicy, true\n",
+		Old:  "	case m.Collection == catalogue.Required:\n		return dropPolicy, max(firstPolicy, s.policyVersion) >= m.SincePolicy\n	case !s.full:\n		return dropConsent, false\n	}\n	return dropPolicy, s.policyVersion >= m.SincePolicy\n",
+		New:  "	case m.Collection == catalogue.Required:\n		return dropPolicy, max(firstPolicy, s.policyVersion) >= m.SincePolicy\n	}\n	return dropPolicy, true\n",
 	}}}
 }
 
