@@ -89,6 +89,8 @@ const (
 	RoleSteward  = "rollcall_steward"
 	RoleAuditor  = "rollcall_auditor"
 	RolePartner  = "rollcall_partner"
+	// RoleQuarantine takes rows out of the counts and back.
+	RoleQuarantine = "rollcall_quarantine"
 	// Definer is the user with whose rights the views read.
 	Definer = "rollcall_definer"
 )

@@ -194,6 +194,7 @@ func TestGrantsSuffice(t *testing.T) {
 	s := start(t)
 	for user, name := range map[string]string{
 		"analyst": access.RoleAnalyst, "partner_acme": access.RolePartner, "steward": access.RoleSteward, "auditor": access.RoleAuditor, "sink": access.RoleSink,
+		"quarantine": access.RoleQuarantine,
 	} {
 		role, _ := access.FindRole(name)
 		for _, g := range role.Grants {

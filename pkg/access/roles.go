@@ -3,7 +3,7 @@ package access
 // Roles returns ClickHouse's roles and what each may do. Gateway, anonymizer and
 // enricher have none: they cannot reach ClickHouse at all.
 func Roles() []Role {
-	return []Role{migrator(), definer(), sink(), analyst(), steward(), auditor(), partner()}
+	return []Role{migrator(), definer(), sink(), analyst(), steward(), auditor(), quarantine(), partner()}
 }
 
 func migrator() Role {
@@ -38,10 +38,21 @@ func definer() Role {
 		Grants: []Grant{
 			reads("licence_day", "v1_licence_day, v1_partner_licence_day"),
 			reads("licence_day_computed", "v1_licence_day_live"),
+			reads("licence_day_judged", "v1_licence_day_live, v1_quarantined_usage"),
+			reads("session_days_judged", "what is in quarantine, for every view of session-days"),
+			reads("quarantined_days", "what is in quarantine"),
+			reads("quarantined", "what is in quarantine"),
+			reads("quarantine_history", "v1_quarantine, and what is in quarantine"),
 			reads("session_days", "v1_feature_usage, v1_data_quality, v1_consent and the live view"),
 			reads("receipts", "v1_data_quality"),
 			reads("metrics", "names and kinds of metrics"),
 			reads("licences", "v1_licences and the partners' views"),
+			reads("session_spans", "v1_sessions, v1_cloned_installations"),
+			reads("peaks", "v1_peak_cpus"),
+			reads("entitlement_uses", "v1_compliance"),
+			reads("counted_session_days", "which session-days count, for the views of features and installations"),
+			reads("installation_days", "v1_uptake, and the views of features"),
+			reads("feature_days", "v1_feature_day, v1_feature_trend"),
 		},
 	}
 }
@@ -60,6 +71,11 @@ func sink() Role {
 			{Privileges: []string{Insert}, Scope: Main, Object: "licences", Why: "lands the registry"},
 			{Privileges: []string{Insert}, Scope: Restricted, Object: "identities", Why: "lands identities, which it cannot decrypt nor read back"},
 			{Privileges: []string{Select}, Scope: Main, Object: "licence_day_computed", Why: "the rollup's rules"},
+			{Privileges: []string{Select}, Scope: Main, Object: "licence_day_judged", Why: "the rollup's rules"},
+			{Privileges: []string{Select}, Scope: Main, Object: "session_days_judged", Why: "what is in quarantine stays out of the rollup"},
+			{Privileges: []string{Select}, Scope: Main, Object: "quarantined_days", Why: "what is in quarantine"},
+			{Privileges: []string{Select}, Scope: Main, Object: "quarantined", Why: "what is in quarantine"},
+			{Privileges: []string{Select}, Scope: Main, Object: "quarantine_history", Why: "what is in quarantine; marks the days of an entry that has no marks"},
 			{Privileges: []string{Select, Insert, "ALTER DELETE"}, Scope: Main, Object: "licence_day", Why: "replaces a day of the rollup by its partition"},
 			{
 				Privileges: []string{Select, Insert, "CREATE TABLE", "DROP TABLE"}, Scope: Main, Object: "licence_day_staging_*",
@@ -74,6 +90,10 @@ func analyst() Role {
 	var grants []Grant
 	for _, view := range []string{
 		"v1_licence_day", "v1_licence_day_live", "v1_feature_usage", "v1_data_quality", "v1_consent", "v1_feature_adoption", "v1_licences", "v1_metrics",
+		"v1_quarantine", "v1_quarantined_usage", "v1_suspect_sessions", "v1_retirement",
+		"v1_feature_day", "v1_feature_trend", "v1_uptake", "v1_installations", "v1_licence_usage", "v1_licence_activity",
+		"v1_coverage", "v1_clock_skew", "v1_metric_quality", "v1_unknown_metrics",
+		"v1_peak_cpus", "v1_sessions", "v1_compliance", "v1_licence_places", "v1_cloned_installations",
 	} {
 		grants = append(grants, Grant{Privileges: []string{Select}, Scope: Main, Object: view, Why: "what analysts read"})
 	}
@@ -86,10 +106,12 @@ func analyst() Role {
 func steward() Role {
 	return Role{
 		Name: RoleSteward, Holder: "rollcall steward",
-		Purpose: "reads encrypted identities and writes down each access; reads no usage",
+		Purpose: "reads encrypted identities and writes down each access; of usage reads who uses what is to be removed",
 		Grants: []Grant{
 			{Privileges: []string{Select}, Scope: Restricted, Object: "identities", Why: "ciphertext, which the steward's keys open"},
 			{Privileges: []string{Select, Insert}, Scope: Restricted, Object: "access_log", Why: "the newest place of the access log, by which a missing tail shows"},
+			{Privileges: []string{Select}, Scope: Main, Object: "v1_retirement", Why: "rollcall steward breaking: which licences a release breaks"},
+			{Privileges: []string{Select}, Scope: Main, Object: "v1_licences", Why: "rollcall steward breaking: which of them are valid"},
 		},
 	}
 }
@@ -107,6 +129,23 @@ func auditor() Role {
 				Scope: Main, Object: "session_days", Why: "that a landed report has its state",
 			},
 			{Privileges: []string{Select}, Scope: Restricted, Object: "access_log", Why: "checks the access log against its anchor"},
+		},
+	}
+}
+
+func quarantine() Role {
+	return Role{
+		Name: RoleQuarantine, Holder: "rollcall quarantine",
+		Purpose: "takes what a licence, installation or session reported out of the counts and back, and reads no value",
+		Grants: []Grant{
+			{Privileges: []string{Select, Insert}, Scope: Main, Object: "quarantine_history", Why: "adds entries, and alters none"},
+			{Privileges: []string{Select}, Scope: Main, Object: "quarantined", Why: "whether a subject is in quarantine"},
+			{Privileges: []string{Select, Insert}, Scope: Main, Object: "dirty_days", Why: "marks the days to compute again"},
+			{
+				Privileges: []string{Select}, Columns: []string{"licence_id", "day", "installation_id", "session_id"},
+				Scope: Main, Object: "session_days", Why: "on which days a subject reported",
+			},
+			{Privileges: []string{Select}, Columns: []string{"licence_id", "day"}, Scope: Main, Object: "licence_day", Why: "how many days are older than their session-days"},
 		},
 	}
 }

@@ -129,6 +129,10 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 	}{
 		{"accepted", JSON, `{"report_id":"a"}`, "", 202, Accepted, 0},
 		{"accepted, of a schema yet unknown", JSON, `{"report_id":null}`, "", 202, Accepted, 0},
+		{"accepted, with a list", JSON, `{"report_id":"a","deprecations":[{"metric":"m"}]}`, "", 202, Accepted, 0},
+		{"accepted, with what no client knows yet", JSON, `{"report_id":"a","deprecations":"none","more":[1,{}]}`, "", 202, Accepted, 0},
+		{"an id that is no text", JSON, `{"report_id":["a"]}`, "", 202, Retry, 0},
+		{"an empty id", JSON, `{"report_id":""}`, "", 202, Retry, 0},
 		{"somebody else's 202", JSON, `{"id":"a"}`, "", 202, Retry, 0},
 		{"a portal's 202", "text/html", `<html>`, "", 202, Retry, 0},
 		{"200 acknowledges nothing", JSON, `{"report_id":"a"}`, "", 200, Retry, 0},
@@ -159,6 +163,21 @@ func TestAnswersSayWhatToDo(t *testing.T) {
 				t.Errorf("got %v after %v, want %v after %v", got.Outcome, got.RetryAfter, test.want, test.wait)
 			}
 		})
+	}
+}
+
+func TestDeprecationsReachTheProduct(t *testing.T) {
+	response := &http.Response{StatusCode: http.StatusAccepted, Header: http.Header{"Content-Type": {JSON}}}
+	const body = `{"report_id":"a","deprecations":[{"metric":"old","deprecated_in":"11.0","removed_in":"13.0","replaced_by":"new"},{"metric":"older","later":1}]}`
+	want := []Deprecation{{Metric: "old", DeprecatedIn: "11.0", RemovedIn: "13.0", ReplacedBy: "new"}, {Metric: "older"}}
+	got := interpret(response, []byte(body), time.Now())
+	if diff := cmp.Diff(want, got.Deprecations); diff != "" || got.ReportID != "a" {
+		t.Errorf("report %q, deprecations (-want +got):\n%s", got.ReportID, diff)
+	}
+	for _, other := range []string{`{"report_id":"a"}`, `{"report_id":"a","deprecations":{"metric":"old"}}`} {
+		if got := interpret(response, []byte(other), time.Now()); got.Outcome != Accepted || got.Deprecations != nil {
+			t.Errorf("%s: %+v", other, got)
+		}
 	}
 }
 

@@ -65,6 +65,17 @@ type Answer struct {
 	RetryAfter time.Duration // how long the server asks to wait; 0: it does not say
 	ReportID   string        // as acknowledged, where Accepted; empty where the gateway cannot read it yet
 	Problem    Problem       // what the server says is wrong, where it does
+	// Deprecations are the features that the report used and that are on their way out,
+	// for the product to tell its administrator while there is time; Accepted only.
+	Deprecations []Deprecation
+}
+
+// Deprecation is a feature on its way out. What is not decided is empty.
+type Deprecation struct {
+	Metric       string `json:"metric"`                  // name under which the report counts its use
+	DeprecatedIn string `json:"deprecated_in,omitempty"` // first release that calls it legacy
+	RemovedIn    string `json:"removed_in,omitempty"`    // first release without it
+	ReplacedBy   string `json:"replaced_by,omitempty"`   // metric of what to use instead
 }
 
 // Problem is the part of an application/problem+json answer (RFC 9457) that a
@@ -123,15 +134,9 @@ func interpret(response *http.Response, body []byte, now time.Time) Answer {
 	case http.StatusAccepted:
 		// Anything but our own 202 (a captive portal's page) acknowledges nothing. The
 		// id is null where the gateway holds a report whose schema it does not know yet.
-		var accepted map[string]*string
-		if json.Unmarshal(body, &accepted) != nil {
-			break
-		}
-		if id, ours := accepted["report_id"]; ours && (id == nil || *id != "") {
-			answer.Outcome = Accepted
-			if id != nil {
-				answer.ReportID = *id
-			}
+		if id, ours := acknowledged(body); ours {
+			answer.Outcome, answer.ReportID = Accepted, id
+			answer.Deprecations = deprecations(body)
 		}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		if problem {
@@ -139,6 +144,33 @@ func interpret(response *http.Response, body []byte, now time.Time) Answer {
 		}
 	}
 	return answer
+}
+
+// acknowledged reads the report's id, empty where it is null. Members that a later
+// gateway adds do not matter.
+func acknowledged(body []byte) (id string, ours bool) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil {
+		return "", false
+	}
+	raw, ours := members["report_id"]
+	if !ours || string(raw) == "null" {
+		return "", ours
+	}
+	err := json.Unmarshal(raw, &id)
+	return id, err == nil && id != ""
+}
+
+// deprecations reads what is only for information: one that cannot be read is none, and
+// takes nothing from the acknowledgement.
+func deprecations(body []byte) []Deprecation {
+	var accepted struct {
+		Deprecations []Deprecation `json:"deprecations"`
+	}
+	if json.Unmarshal(body, &accepted) != nil {
+		return nil
+	}
+	return accepted.Deprecations
 }
 
 // retryAfter reads both forms of the header (RFC 9110, 10.2.3): seconds or a date.

@@ -28,21 +28,27 @@ type Head struct {
 // with the strictness of DecodeAvro, and returns its head. It allocates nothing
 // for a good one. For an UnknownSchemaError the head has fingerprint and body.
 func Inspect(data []byte) (Head, error) {
+	head, _, err := inspect(data, nil, nil)
+	return head, err
+}
+
+func inspect(data []byte, watch *Watch, found []int) (Head, []int, error) {
 	head, err := split(data)
 	if err != nil {
-		return Head{}, err
+		return Head{}, found, err
 	}
 	l, err := layoutOf(head.Fingerprint)
 	if err != nil {
-		return head, err
+		return head, found, err
 	}
 	w, _ := walkers.Get().(*walker)
 	defer w.release()
+	w.watch, w.found = watch, found
 	if err := w.check(l, head.Body); err != nil {
-		return head, err
+		return head, found, err
 	}
 	head.ReportID, head.LicenceKey = w.reportID, w.licenceKey
-	return head, nil
+	return head, w.found, nil
 }
 
 // DecodeAvro decodes a report of any released version from the single-object

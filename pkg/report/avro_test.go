@@ -261,6 +261,9 @@ func TestEveryReleasedVersionIsLaidOut(t *testing.T) {
 		if !seen[partReportID] || !seen[partLicenceKey] {
 			t.Errorf("v%d: report_id or customer.licence_key is not where the walker looks", version.Number)
 		}
+		if !seen[partCounters] || !seen[partGauges] || !seen[partDistincts] {
+			t.Errorf("v%d: a map of metrics is not where the walker looks", version.Number)
+		}
 	}
 }
 

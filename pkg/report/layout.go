@@ -41,6 +41,9 @@ const (
 	partNone part = iota
 	partReportID
 	partLicenceKey
+	partCounters
+	partGauges
+	partDistincts
 )
 
 // node is one type of a schema, laid out for walking.
@@ -126,6 +129,12 @@ func lay(source *avro.SchemaNode, path string) (*node, error) {
 		n.part = partReportID
 	case path == "customer.licence_key" && n.kind == kindString:
 		n.part = partLicenceKey
+	case n.kind == kindMap && err == nil && n.element.kind == kindLong:
+		for _, each := range watchedMaps {
+			if each.path == path {
+				n.part = each.part
+			}
+		}
 	}
 	return n, err
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,9 @@ type walker struct {
 	reason string   // of the failure
 	path   []string // of the failure, innermost first
 
+	watch *Watch
+	found []int // places of the metrics watched for
+
 	reportID   uuid.UUID
 	licenceKey []byte // aliases data
 }
@@ -31,7 +35,7 @@ var walkers = sync.Pool{New: func() any { return new(walker) }}
 
 // check walks body, which must be one whole report of that layout.
 func (w *walker) check(l *layout, body []byte) error {
-	*w = walker{data: body, keys: w.keys[:0], path: w.path[:0]}
+	*w = walker{data: body, keys: w.keys[:0], path: w.path[:0], watch: w.watch, found: w.found}
 	if !w.walk(l.root) {
 		slices.Reverse(w.path)
 		return &InvalidError{Reason: w.reason, FieldPath: strings.Join(w.path, ".")}
@@ -44,7 +48,7 @@ func (w *walker) check(l *layout, body []byte) error {
 
 // release forgets the input and gives w back for another report.
 func (w *walker) release() {
-	w.data, w.licenceKey = nil, nil
+	w.data, w.licenceKey, w.watch, w.found = nil, nil, nil, nil
 	for i := range w.keys[:cap(w.keys)] {
 		w.keys[:cap(w.keys)][i].shrink()
 	}
@@ -99,7 +103,7 @@ func (w *walker) walk(n *node) bool {
 		}
 		return true
 	case kindMap:
-		return w.mapping(n.element)
+		return w.mapping(n)
 	case kindArray:
 		return w.blocks(func() bool { return w.walk(n.element) || w.failAt("*") })
 	case kindBoolean:
@@ -238,7 +242,8 @@ func (w *walker) blocks(item func() bool) bool {
 	}
 }
 
-func (w *walker) mapping(values *node) bool {
+func (w *walker) mapping(n *node) bool {
+	values, watched := n.element, w.watch.of(n.part)
 	if w.depth == len(w.keys) {
 		w.keys = slices.Grow(w.keys, 1)[:w.depth+1]
 	}
@@ -253,10 +258,27 @@ func (w *walker) mapping(values *node) bool {
 		if !w.keys[depth].add(w.data, w.at-len(key), len(key)) {
 			return w.fail(ReasonDuplicateKey) || w.failAt(pathKey(key))
 		}
-		return w.walk(values) || w.failAt(pathKey(key))
+		start := w.at
+		if !w.walk(values) {
+			return w.failAt(pathKey(key))
+		}
+		if watched != nil && w.watch.has(key) {
+			w.notice(watched, key, start)
+		}
+		return true
 	})
 	w.depth = depth
 	return ok
+}
+
+// notice notes down a metric that is watched for. at is where its value stands, which
+// was walked over already.
+func (w *walker) notice(watched map[string]int, key []byte, at int) {
+	if place, ok := watched[string(key)]; ok {
+		if value, _ := binary.Varint(w.data[at:]); value > 0 {
+			w.found = append(w.found, place)
+		}
+	}
 }
 
 // pathKey is how a map key may stand in a field path: by name where the catalogue

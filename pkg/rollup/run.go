@@ -24,7 +24,7 @@ func (r *Recomputer) Run(ctx context.Context) error {
 	days := map[time.Time]*history{}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.cfg.PollInterval, time.Minute
-	cleaned := false
+	cleaned, marked := false, false
 	defer r.meters.watch(nil, time.Time{})
 	for ctx.Err() == nil {
 		if !cleaned {
@@ -32,6 +32,14 @@ func (r *Recomputer) Run(ctx context.Context) error {
 				r.warn(ctx, "staging tables left over could not be dropped", err)
 			}
 			cleaned = true
+		}
+		if !marked {
+			// Of a quarantine whose command ended half-way.
+			if err := MarkQuarantine(ctx, r.conn); err != nil && ctx.Err() == nil {
+				r.warn(ctx, "days that quarantine changed could not be marked", err)
+			} else {
+				marked = true
+			}
 		}
 		dirty, err := r.Dirty(ctx)
 		if err != nil {

@@ -45,6 +45,18 @@ func TestRememberDatesTheOldestMark(t *testing.T) {
 	}
 }
 
+// Who asks what can be computed is told what the recomputer does.
+func TestFirstOpenIsTheOldestDayThatIsNotFrozen(t *testing.T) {
+	for _, at := range []time.Time{
+		time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 5, 1, 23, 59, 59, 999, time.UTC), time.Date(2026, 3, 1, 1, 0, 0, 0, time.FixedZone("", 7200)),
+	} {
+		r := &Recomputer{now: func() time.Time { return at }}
+		if open := FirstOpen(at); r.frozen(open) || !r.frozen(open.AddDate(0, 0, -1)) {
+			t.Errorf("at %v the first open day is said to be %v", at, open)
+		}
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	if err := (Config{}).WithDefaults().Validate(); err != nil {
 		t.Error(err)

@@ -63,6 +63,8 @@ type Metric struct {
 	Owner        string `yaml:"owner"`
 	// PlausibleMaxPerCPUDay bounds the value of one session and day, per CPU; 0: unbounded.
 	PlausibleMaxPerCPUDay int64 `yaml:"plausible_max_per_cpu_day"`
+	// Retirement holds the thresholds of its removal; see RetirementPolicy.
+	Retirement *Retirement `yaml:"retirement"`
 }
 
 // Catalogue is immutable and safe for concurrent use.
@@ -158,6 +160,9 @@ func (m *Metric) validate() error {
 	}
 	if m.SincePolicy < 1 {
 		errs = append(errs, fmt.Errorf("metric %s: since_policy must be at least 1", m.Name))
+	}
+	if err := m.RetirementPolicy().validate(); err != nil {
+		errs = append(errs, fmt.Errorf("metric %s: %w", m.Name, err))
 	}
 	return errors.Join(append(errs,
 		oneOf("kind", string(m.Kind), string(Counter), string(Gauge), string(Distinct)),

@@ -156,6 +156,8 @@ func TestLoadRefuses(t *testing.T) {
 		"no owner":         {"owner: o", `owner: ""`, "owner is empty"},
 		"no policy":        {"since_policy: 1", "since_policy: 0", "since_policy"},
 		"dangling pointer": {"owner: o", "owner: o, replaced_by: b", "replaced by b"},
+		"thresholds":       {"owner: o", "owner: o, retirement: {remove_below: 0.3}", "remove_below"},
+		"sensitivity":      {"owner: o", "owner: o, retirement: {sensitivity: 0.5}", "sensitivity"},
 		"repeated":         {good, good + strings.TrimPrefix(good, "metrics:\n"), "stands twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,6 +65,7 @@ func (g *guarded) clickhouseDeeds() []attempt {
 		{"steward", "delete entries of the access log", "ALTER TABLE rollcall_restricted.access_log DELETE WHERE 1"},
 		{"steward", "rewrite entries of the access log", "ALTER TABLE rollcall_restricted.access_log UPDATE hash = '' WHERE 1"},
 		{"steward", "drop the access log", "DROP TABLE rollcall_restricted.access_log"},
+		{"quarantine", "delete its history", "DELETE FROM rollcall.quarantine_history WHERE 1"},
 		{"auditor", "delete receipts", "DELETE FROM rollcall.receipts WHERE 1"},
 		{"analyst", "make a table", "CREATE TABLE rollcall.mine (n UInt8) ENGINE = Memory"},
 		{"analyst", "drop a view", "DROP VIEW rollcall.v1_licence_day"},

@@ -50,6 +50,8 @@ func (g *guarded) commands(ctx context.Context, plan *fleet.Plan) []string {
 		slices.Concat([]string{"access-log", "list"}, kafkaAs("auditor")),
 		slices.Concat([]string{"replay", "--class", "unknown_schema"}, kafkaAs("replay")),
 		slices.Concat([]string{"replay", "--partition", "0", "--dry-run"}, kafkaAs("replay")),
+		slices.Concat([]string{"quarantine", "add", "--unseen", "--reason", "proof of access", "--by", "proof"}, nobodysSession(), clickhouseAs("quarantine")),
+		slices.Concat([]string{"quarantine", "list", "--history"}, clickhouseAs("quarantine")),
 		slices.Concat([]string{"migrate", "up"}, clickhouseAs("migrator")),
 		slices.Concat([]string{"migrate", "status"}, clickhouseAs("migrator")),
 	} {
@@ -61,6 +63,11 @@ func (g *guarded) commands(ctx context.Context, plan *fleet.Plan) []string {
 		problems = append(problems, err.Error())
 	}
 	return problems
+}
+
+// nobodysSession names a session that has reported nothing.
+func nobodysSession() []string {
+	return []string{"--licence", uuid.NewString(), "--session", uuid.NewString()}
 }
 
 // registeredKey returns the key of a licence that the registry has from the start.

@@ -58,8 +58,12 @@ type answer struct {
 	retryAfter time.Duration
 	// hangUp ends the connection: the rest of the body is not worth reading.
 	hangUp bool
-	// reportID is nil where the report's schema is unknown.
-	reportID *uuid.UUID
+	// reportID is null where the report's schema is unknown. It is a copy: the exchange
+	// that it was read in serves another request by the time that this one is answered.
+	reportID uuid.NullUUID
+	// deprecated is a member of the accepted answer's object, with its leading comma;
+	// empty where the report uses nothing that is on its way out.
+	deprecated []byte
 }
 
 func refuse(status int, reason string) answer { return answer{status: status, reason: reason} }
@@ -85,7 +89,7 @@ func (a *answer) write(w http.ResponseWriter) {
 	if a.reason == "" {
 		header["Content-Type"] = jsonType
 		w.WriteHeader(a.status)
-		_, _ = w.Write(a.accepted(make([]byte, 0, 64)))
+		_, _ = w.Write(a.accepted(make([]byte, 0, 64+len(a.deprecated))))
 		return
 	}
 	header["Content-Type"] = problemType
@@ -109,17 +113,20 @@ func (a *answer) write(w http.ResponseWriter) {
 }
 
 func (a *answer) accepted(dst []byte) []byte {
-	if a.reportID == nil {
+	if !a.reportID.Valid {
 		return append(dst, "{\"report_id\":null}\n"...)
 	}
 	dst = append(dst, `{"report_id":"`...)
-	for i, part := range [][]byte{a.reportID[:4], a.reportID[4:6], a.reportID[6:8], a.reportID[8:10], a.reportID[10:]} {
+	id := &a.reportID.UUID
+	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
 		if i > 0 {
 			dst = append(dst, '-')
 		}
 		dst = hex.AppendEncode(dst, part)
 	}
-	return append(dst, "\"}\n"...)
+	dst = append(dst, '"')
+	dst = append(dst, a.deprecated...)
+	return append(dst, "}\n"...)
 }
 
 // problem is an RFC 9457 problem; reason and field are Rollcall's members.

@@ -10,6 +10,7 @@ import (
 	"rollcall/pkg/record"
 	"rollcall/pkg/report"
 	"rollcall/pkg/topics"
+	catalogue "rollcall/schemas/metrics"
 )
 
 // The contract's limits; docs/http.md and docs/openapi.yaml name them, so they are
@@ -26,6 +27,8 @@ const (
 type Config struct {
 	// Topics says how reports.raw has to be held for the gateway to be ready.
 	Topics topics.Options `kong:"-"`
+	// Catalogue says which metrics are legacy; nil: the one of this build.
+	Catalogue *catalogue.Catalogue `kong:"-"`
 
 	Listen      string `name:"listen" help:"Address and port on which reports are taken." default:"127.0.0.1:8080"`
 	EdgeID      string `name:"edge-id" help:"Name of this gateway, written beside every report." default:"edge"`

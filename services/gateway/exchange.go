@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/envelope"
@@ -29,8 +28,8 @@ type exchange struct {
 	timer                   *time.Timer
 	acked                   chan error // one place: a promise never waits
 	promise                 func(*kgo.Record, error)
-	abandoned               bool // the record is still with the producer
-	reportID                uuid.UUID
+	abandoned               bool  // the record is still with the producer
+	legacy                  []int // which legacy metrics the report uses, until it is answered
 }
 
 func (s *Service) newExchange() *exchange {

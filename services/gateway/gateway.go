@@ -23,6 +23,7 @@ import (
 	"rollcall/pkg/limit"
 	"rollcall/pkg/report"
 	"rollcall/pkg/telemetry"
+	catalogue "rollcall/schemas/metrics"
 )
 
 // Service is a gateway. It serves one Run.
@@ -38,6 +39,7 @@ type Service struct {
 	licences      *limit.Newcomers
 	budget        *limit.Budget
 	bodies        *inflate.Reader
+	deprecations  deprecations
 	broker        *broker
 	exchanges     sync.Pool // *exchange
 	instruments   *instruments
@@ -56,6 +58,11 @@ func New(cfg Config, producer *kgo.Client, sealer envelope.Sealer, checks *healt
 		licences: limit.NewNewcomers(cfg.NewLicenceRate, cfg.NewLicenceBurst, cfg.LicenceTableSize),
 		budget:   limit.NewBudget(cfg.MaxInFlightBytes),
 	}
+	metrics := cfg.Catalogue
+	if metrics == nil {
+		metrics = catalogue.Embedded()
+	}
+	s.deprecations = newDeprecations(metrics)
 	s.broker = &broker{client: producer, timeout: cfg.AckTimeout, topics: cfg.Topics, now: s.now}
 	s.exchanges.New = func() any { return s.newExchange() }
 	checks.Fail(conditionName, "not asked yet")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/envelope"
@@ -177,8 +178,8 @@ func (s *Service) accept(ctx context.Context, r *http.Request, x *exchange, addr
 	}
 	a = answer{status: http.StatusAccepted}
 	if head.LicenceKey != nil {
-		x.reportID = head.ReportID
-		a.reportID = &x.reportID
+		a.reportID = uuid.NullUUID{UUID: head.ReportID, Valid: true}
+		a.deprecated = s.deprecations.append(nil, x.legacy)
 	}
 	return a
 }
@@ -215,7 +216,8 @@ func (s *Service) inspect(x *exchange, content []byte, contentType string) (repo
 	} else if len(content) > 0 && content[0] == 0 {
 		return report.Head{}, refuse(http.StatusUnsupportedMediaType, reasonConfluent)
 	}
-	head, err := report.Inspect(content)
+	head, legacy, err := s.deprecations.watch.Inspect(content, x.legacy[:0])
+	x.legacy = legacy
 	if err != nil && !errors.Is(err, report.ErrUnknownSchema) {
 		return report.Head{}, invalid(err)
 	}

@@ -92,6 +92,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	check("Avro", b.request(avro), true)
 	check("JSON", b.request(jsonOf(t, testReport()), "Content-Type", "", "Content-Type", typeJSON), true)
 	check("gzip", b.request(gzipped(t, avro), "Content-Encoding", "gzip"), true)
+	legacyReport := testReport()
+	legacyReport.Counters["feature_soap_step"], legacyReport.Counters["legacy_environment_uses"] = 3, 1
+	check("legacy metrics", b.request(avroOf(t, legacyReport)), true)
 	check("unknown schema", b.request(append([]byte{0xc3, 1}, make([]byte, 500)...)), true)
 	check("simulated", b.request(avro, simulatedAtHeader, "2026-01-31T00:00:00Z"), true)
 	check("truncated", b.request(avro[:30]), false)

@@ -51,7 +51,7 @@ func TestGrantsUsersFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sink", "analyst", "steward", "auditor", "migrator", "partner_acme"} {
+	for _, name := range []string{"sink", "analyst", "steward", "auditor", "quarantine", "migrator", "partner_acme"} {
 		file := filepath.Join(passwords, name)
 		info, err := os.Stat(file)
 		if err != nil || info.Mode().Perm() != 0o600 || !bytes.Contains(first, []byte("<"+name+">")) {

@@ -48,8 +48,13 @@ type cli struct {
 	Grants   grantsCommand   `cmd:"" group:"Operation" help:"Show who may do what in ClickHouse, as SQL or as a users file."`
 	Replay   replayCommand   `cmd:"" group:"Operation" help:"Write reports of reports.raw again: those of a class of dead letters, or a range of offsets."`
 
+	Quarantine quarantineCommand `cmd:"" group:"Operation" help:"Take what a licence, installation or session reported out of every count, and back."`
+
 	Steward   stewardCommand   `cmd:"" group:"Privacy" help:"Say who is behind a licence, once it is logged who asked and why."`
 	AccessLog accessLogCommand `cmd:"" name:"access-log" group:"Privacy" help:"List and verify the log of the steward's accesses."`
+
+	Compliance complianceCommand `cmd:"" group:"Questions" help:"Compare use with entitlements, and tell signs of abuse with the rows behind them."`
+	Retirement retirementCommand `cmd:"" group:"Questions" help:"Say which legacy features can be removed: who uses them, and what is not known."`
 
 	Send  sendCommand  `cmd:"" group:"Questions" help:"Post one report to a gateway and show the answer."`
 	Where whereCommand `cmd:"" group:"Questions" help:"Say where a report ended: landed, dead letter and reason, or pending."`

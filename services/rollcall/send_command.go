@@ -48,6 +48,8 @@ type sendResult struct {
 	ReportID          string          `json:"report_id,omitempty"`
 	RetryAfterSeconds float64         `json:"retry_after_seconds,omitempty"`
 	Problem           *client.Problem `json:"problem,omitempty"`
+	// Deprecations are the features that the report used and that are on their way out.
+	Deprecations []client.Deprecation `json:"deprecations,omitempty"`
 }
 
 func (c *sendCommand) Run(ctx context.Context, a *app) error {
@@ -140,10 +142,21 @@ func (c *sendCommand) transport() (*http.Transport, error) {
 	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}, nil
 }
 
+// deprecationLine says what becomes of a legacy feature.
+func deprecationLine(d client.Deprecation) string {
+	line := d.Metric
+	for _, part := range [][2]string{{"deprecated in ", d.DeprecatedIn}, {"removed in ", d.RemovedIn}, {"replaced by ", d.ReplacedBy}} {
+		if part[1] != "" {
+			line += ", " + part[0] + part[1]
+		}
+	}
+	return line
+}
+
 func (c *sendCommand) print(a *app, answer client.Answer) error {
 	result := sendResult{
 		Outcome: answer.Outcome.String(), Status: answer.Status, ReportID: answer.ReportID,
-		RetryAfterSeconds: answer.RetryAfter.Seconds(),
+		RetryAfterSeconds: answer.RetryAfter.Seconds(), Deprecations: answer.Deprecations,
 	}
 	if answer.Problem != (client.Problem{}) {
 		result.Problem = &answer.Problem
@@ -161,6 +174,9 @@ func (c *sendCommand) print(a *app, answer client.Answer) error {
 			if line[1] != "" {
 				w.row(line[0], line[1])
 			}
+		}
+		for _, d := range answer.Deprecations {
+			w.row("deprecated", deprecationLine(d))
 		}
 		if answer.RetryAfter > 0 {
 			w.row("retry after", answer.RetryAfter)

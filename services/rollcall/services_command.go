@@ -23,6 +23,7 @@ type gatewayCommand struct {
 	serviceSections
 	gatewaySections
 	keystoreSections
+	catalogueSections
 	Topics topics.Options `embed:"" prefix:"topics." group:"Topics"`
 }
 
@@ -47,6 +48,9 @@ func (c *gatewayCommand) Run(ctx context.Context, a *app) error {
 	return c.serve(ctx, a, "gateway", func(ctx context.Context, around surroundings) error {
 		keys, err := keystore.OpenFor(c.Keystore.Dir, keystore.ForGateway)
 		if err != nil {
+			return err
+		}
+		if c.Gateway.Catalogue, err = c.Catalogue.load(); err != nil {
 			return err
 		}
 		c.Gateway.Topics = c.Topics

@@ -73,6 +73,11 @@ func (p *pipeline) run(ctx context.Context, around surroundings, follow func(*re
 	around.started() // from here on, each says for itself
 	group.Go(harden.Guard(func() error {
 		p.Gateway.Topics = p.topics()
+		metrics, err := p.Catalogue.load()
+		if err != nil {
+			return err
+		}
+		p.Gateway.Catalogue = metrics
 		return runGateway(working, p.brokers, p.Gateway, keys, around.part("gateway"), func(address string) {
 			p.gateway = "http://" + address
 			close(listening)

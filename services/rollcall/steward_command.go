@@ -8,8 +8,9 @@ import (
 )
 
 type stewardCommand struct {
-	Find    stewardFindCommand    `cmd:"" help:"Say who is behind a licence. The access is logged first."`
-	Subject stewardSubjectCommand `cmd:"" help:"Show the pseudonyms of a licence, its company and a person. Logged; decrypts nothing."`
+	Find     stewardFindCommand     `cmd:"" help:"Say who is behind a licence. The access is logged first."`
+	Subject  stewardSubjectCommand  `cmd:"" help:"Show the pseudonyms of a licence, its company and a person. Logged; decrypts nothing."`
+	Breaking stewardBreakingCommand `cmd:"" help:"Say which licences a release breaks, and who is behind them. Each is logged first."`
 }
 
 func (stewardCommand) Help() string {

@@ -52,7 +52,7 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(o.cluster.Close)
-	server := localclickhousetest.Start(t, localclickhouse.Options{})
+	server := localclickhousetest.Start(t, localclickhouse.Options{Databases: []string{"elsewhere*"}})
 	o.store = clickhouse.Config{Addresses: []string{server.Address()}, Database: "elsewhere", User: "default", DialTimeout: 5 * time.Second, ReadTimeout: time.Minute}
 	if _, err := clickhouse.Migrate(t.Context(), o.store); err != nil {
 		t.Fatal(err)
