@@ -20,10 +20,12 @@ func textColumns() map[string]string {
 		program   = "constants of the program"
 		catalogue = "the metrics catalogue of the build"
 		registry  = "rollcall licences apply"
+		operator  = "rollcall quarantine"
 	)
 	all := map[string]string{
 		"receipts.reason": boundary, "dirty_days.source": program, "licence_day.source": program,
-		"licence_day.application": boundary,
+		"licence_day.application":   boundary,
+		"quarantine_history.reason": operator, "quarantine_history.who": operator,
 	}
 	for _, name := range []string{"application", "app_version", "edition", "os_name", "os_version", "architecture", "country", "edge_region", "flags"} {
 		all["session_days."+name] = boundary
