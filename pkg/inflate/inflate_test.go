@@ -2,63 +2,17 @@ package inflate
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"runtime"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 
+	"rollcall/pkg/inflate/inflatetest"
 	"rollcall/pkg/limit"
 )
 
 const maxBytes = 1 << 20
-
-func gzipped(t testing.TB, content []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-func zstded(t testing.TB, content []byte, opts ...zstd.EOption) []byte {
-	t.Helper()
-	encoder, err := zstd.NewWriter(nil, append(opts, zstd.WithEncoderConcurrency(1))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer encoder.Close()
-	return encoder.EncodeAll(content, nil)
-}
-
-// streamed is zstd as a streaming encoder writes it: without the content's size.
-func streamed(t testing.TB, content []byte, opts ...zstd.EOption) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	encoder, err := zstd.NewWriter(&out, append(opts, zstd.WithEncoderConcurrency(1))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A flush between parts keeps the encoder from knowing the size at the end.
-	for _, part := range [][]byte{content[:len(content)/2], content[len(content)/2:]} {
-		if _, err := encoder.Write(part); err != nil {
-			t.Fatal(err)
-		}
-		if err := encoder.Flush(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := encoder.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
 
 func TestLimits(t *testing.T) {
 	content := make([]byte, maxBytes+1)
@@ -69,11 +23,13 @@ func TestLimits(t *testing.T) {
 		encoding string
 		encode   func([]byte) []byte
 	}{
-		"gzip":           {Gzip, func(c []byte) []byte { return gzipped(t, c) }},
-		"zstd":           {Zstd, func(c []byte) []byte { return zstded(t, c) }},
-		"zstd, streamed": {Zstd, func(c []byte) []byte { return streamed(t, c) }},
-		"zstd, 8 MiB":    {Zstd, func(c []byte) []byte { return streamed(t, c, zstd.WithWindowSize(8<<20)) }},
-		"zstd, frames":   {Zstd, func(c []byte) []byte { return append(streamed(t, c[:len(c)/3]), zstded(t, c[len(c)/3:])...) }},
+		"gzip":           {Gzip, func(c []byte) []byte { return inflatetest.Gzip(t, c) }},
+		"zstd":           {Zstd, func(c []byte) []byte { return inflatetest.Zstd(t, c) }},
+		"zstd, streamed": {Zstd, func(c []byte) []byte { return inflatetest.ZstdStream(t, c) }},
+		"zstd, 8 MiB":    {Zstd, func(c []byte) []byte { return inflatetest.ZstdStream(t, c, zstd.WithWindowSize(8<<20)) }},
+		"zstd, frames": {Zstd, func(c []byte) []byte {
+			return append(inflatetest.ZstdStream(t, c[:len(c)/3]), inflatetest.Zstd(t, c[len(c)/3:])...)
+		}},
 	}
 	budget := limit.NewBudget(4 * maxBytes)
 	r, err := NewReader(budget, maxBytes)
@@ -97,7 +53,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	var buf Buffer
-	half := zstded(t, content[:3*maxBytes/4]) // twice that is too much, and each frame says its size
+	half := inflatetest.Zstd(t, content[:3*maxBytes/4]) // twice that is too much, and each frame says its size
 	if err := r.Inflate(&buf, Zstd, append(half, half...)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("two frames: %v", err)
 	}
@@ -115,7 +71,7 @@ func TestBudgetEnds(t *testing.T) {
 	}
 	defer r.Close()
 	content := make([]byte, 100_000)
-	for encoding, wire := range map[string][]byte{Gzip: gzipped(t, content), Zstd: zstded(t, content)} {
+	for encoding, wire := range map[string][]byte{Gzip: inflatetest.Gzip(t, content), Zstd: inflatetest.Zstd(t, content)} {
 		var buf Buffer
 		if err := r.Inflate(&buf, encoding, wire); !errors.Is(err, ErrBudget) {
 			t.Errorf("%s: %v", encoding, err)
@@ -140,12 +96,12 @@ func TestBombsAreBoundedInMemory(t *testing.T) {
 		encoding string
 		wire     []byte
 	}{
-		"gzip":                {Gzip, gzipped(t, content)},
-		"zstd, sized":         {Zstd, zstded(t, content)},
-		"zstd, a stream":      {Zstd, streamed(t, content, zstd.WithWindowSize(8<<20))},
-		"zstd, many frames":   {Zstd, bytes.Repeat(zstded(t, content[:64<<10]), 1000)},
-		"zstd, empty frames":  {Zstd, bytes.Repeat(zstded(t, nil, zstd.WithZeroFrames(true)), 20_000)},
-		"gzip, empty members": {Gzip, bytes.Repeat(gzipped(t, nil), 10_000)},
+		"gzip":                {Gzip, inflatetest.Gzip(t, content)},
+		"zstd, sized":         {Zstd, inflatetest.Zstd(t, content)},
+		"zstd, a stream":      {Zstd, inflatetest.ZstdStream(t, content, zstd.WithWindowSize(8<<20))},
+		"zstd, many frames":   {Zstd, bytes.Repeat(inflatetest.Zstd(t, content[:64<<10]), 1000)},
+		"zstd, empty frames":  {Zstd, bytes.Repeat(inflatetest.Zstd(t, nil, zstd.WithZeroFrames(true)), 20_000)},
+		"gzip, empty members": {Gzip, bytes.Repeat(inflatetest.Gzip(t, nil), 10_000)},
 	}
 	for name, bomb := range bombs {
 		t.Run(name, func(t *testing.T) {
@@ -178,12 +134,12 @@ func TestBombsAreBoundedInMemory(t *testing.T) {
 
 func FuzzInflate(f *testing.F) {
 	content := bytes.Repeat([]byte("report"), 300)
-	f.Add(true, gzipped(f, content))
-	f.Add(true, gzipped(f, content)[:20])
-	f.Add(false, zstded(f, content))
-	f.Add(false, streamed(f, content))
-	f.Add(false, append(zstded(f, content[:10]), zstded(f, content[10:])...))
-	f.Add(false, zstded(f, make([]byte, 2<<20)))
+	f.Add(true, inflatetest.Gzip(f, content))
+	f.Add(true, inflatetest.Gzip(f, content)[:20])
+	f.Add(false, inflatetest.Zstd(f, content))
+	f.Add(false, inflatetest.ZstdStream(f, content))
+	f.Add(false, append(inflatetest.Zstd(f, content[:10]), inflatetest.Zstd(f, content[10:])...))
+	f.Add(false, inflatetest.Zstd(f, make([]byte, 2<<20)))
 	budget := limit.NewBudget(4 * maxBytes)
 	r, err := NewReader(budget, maxBytes)
 	if err != nil {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -15,54 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
 
+	"rollcall/pkg/inflate/inflatetest"
 	"rollcall/pkg/report"
 )
-
-func gzipped(t testing.TB, content []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-func zstded(t testing.TB, content []byte, opts ...zstd.EOption) []byte {
-	t.Helper()
-	encoder, err := zstd.NewWriter(nil, append(opts, zstd.WithEncoderConcurrency(1))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer encoder.Close()
-	return encoder.EncodeAll(content, nil)
-}
-
-// streamed is zstd as a streaming encoder writes it: without the content's size.
-func streamed(t testing.TB, content []byte, opts ...zstd.EOption) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	encoder, err := zstd.NewWriter(&out, append(opts, zstd.WithEncoderConcurrency(1))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A flush between parts keeps the encoder from knowing the size at the end.
-	for _, part := range [][]byte{content[:len(content)/2], content[len(content)/2:]} {
-		if _, err := encoder.Write(part); err != nil {
-			t.Fatal(err)
-		}
-		if err := encoder.Flush(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := encoder.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
 
 // sized returns a valid report whose Avro encoding is exactly that long.
 func sized(t testing.TB, size int) []byte {
@@ -89,14 +43,14 @@ func TestAccepted(t *testing.T) {
 	}{
 		"Avro":                     {avro, nil},
 		"Avro, identity":           {avro, []string{"Content-Encoding", "identity"}},
-		"Avro, gzip":               {gzipped(t, avro), []string{"Content-Encoding", "gzip"}},
-		"Avro, x-gzip":             {gzipped(t, avro), []string{"Content-Encoding", "X-GZip"}},
-		"Avro, zstd":               {zstded(t, avro), []string{"Content-Encoding", "zstd"}},
-		"Avro, zstd as a stream":   {streamed(t, avro), []string{"Content-Encoding", "zstd"}},
-		"Avro, zstd in two frames": {append(zstded(t, avro[:40]), zstded(t, avro[40:])...), []string{"Content-Encoding", "zstd"}},
+		"Avro, gzip":               {inflatetest.Gzip(t, avro), []string{"Content-Encoding", "gzip"}},
+		"Avro, x-gzip":             {inflatetest.Gzip(t, avro), []string{"Content-Encoding", "X-GZip"}},
+		"Avro, zstd":               {inflatetest.Zstd(t, avro), []string{"Content-Encoding", "zstd"}},
+		"Avro, zstd as a stream":   {inflatetest.ZstdStream(t, avro), []string{"Content-Encoding", "zstd"}},
+		"Avro, zstd in two frames": {append(inflatetest.Zstd(t, avro[:40]), inflatetest.Zstd(t, avro[40:])...), []string{"Content-Encoding", "zstd"}},
 		"JSON":                     {jsonOf(t, r), []string{"Content-Type", "", "Content-Type", "application/json"}},
 		"JSON, charset":            {jsonOf(t, r), []string{"Content-Type", "", "Content-Type", `application/JSON; charset="UTF-8"`}},
-		"JSON, zstd":               {zstded(t, jsonOf(t, r)), []string{"Content-Type", "", "Content-Type", "application/json", "Content-Encoding", "zstd"}},
+		"JSON, zstd":               {inflatetest.Zstd(t, jsonOf(t, r)), []string{"Content-Type", "", "Content-Type", "application/json", "Content-Encoding", "zstd"}},
 		"JSON, unknown field":      {[]byte(strings.Replace(string(jsonOf(t, r)), "{", `{"new":[1],`, 1)), []string{"Content-Type", "", "Content-Type", "application/json"}},
 	}
 	for name, test := range tests {
@@ -170,29 +124,29 @@ func TestSizeLimits(t *testing.T) {
 		"256 KiB on the wire":        {sized(t, maxWireBytes), "identity", http.StatusAccepted, ""},
 		"256 KiB and a byte":         {append(sized(t, maxWireBytes), 0), "identity", http.StatusRequestEntityTooLarge, reasonTooLarge},
 		"10 MiB":                     {make([]byte, 10<<20), "identity", http.StatusRequestEntityTooLarge, reasonTooLarge},
-		"1 MiB in gzip":              {gzipped(t, exact), "gzip", http.StatusAccepted, ""},
-		"1 MiB and a byte in gzip":   {gzipped(t, over), "gzip", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"1 MiB in zstd":              {zstded(t, exact), "zstd", http.StatusAccepted, ""},
-		"1 MiB and a byte in zstd":   {zstded(t, over), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"1 MiB in a stream":          {streamed(t, exact, window), "zstd", http.StatusAccepted, ""},
-		"1 MiB and a byte, stream":   {streamed(t, over, window), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"1 MiB in two frames":        {append(zstded(t, exact[:1<<19]), zstded(t, exact[1<<19:])...), "zstd", http.StatusAccepted, ""},
-		"1 MiB and a byte, frames":   {append(zstded(t, exact), zstded(t, []byte{0})...), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"bomb in gzip":               {gzipped(t, make([]byte, 16<<20)), "gzip", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"bomb in zstd":               {zstded(t, make([]byte, 16<<20)), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"bomb in a stream":           {streamed(t, make([]byte, 16<<20)), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
-		"bomb in gzip, in gzip":      {gzipped(t, gzipped(t, make([]byte, 16<<20))), "gzip", http.StatusBadRequest, report.ReasonNotSingleObject},
-		"window larger than HTTP's":  {streamed(t, exact[:1000], zstd.WithWindowSize(16<<20)), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
+		"1 MiB in gzip":              {inflatetest.Gzip(t, exact), "gzip", http.StatusAccepted, ""},
+		"1 MiB and a byte in gzip":   {inflatetest.Gzip(t, over), "gzip", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"1 MiB in zstd":              {inflatetest.Zstd(t, exact), "zstd", http.StatusAccepted, ""},
+		"1 MiB and a byte in zstd":   {inflatetest.Zstd(t, over), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"1 MiB in a stream":          {inflatetest.ZstdStream(t, exact, window), "zstd", http.StatusAccepted, ""},
+		"1 MiB and a byte, stream":   {inflatetest.ZstdStream(t, over, window), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"1 MiB in two frames":        {append(inflatetest.Zstd(t, exact[:1<<19]), inflatetest.Zstd(t, exact[1<<19:])...), "zstd", http.StatusAccepted, ""},
+		"1 MiB and a byte, frames":   {append(inflatetest.Zstd(t, exact), inflatetest.Zstd(t, []byte{0})...), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"bomb in gzip":               {inflatetest.Gzip(t, make([]byte, 16<<20)), "gzip", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"bomb in zstd":               {inflatetest.Zstd(t, make([]byte, 16<<20)), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"bomb in a stream":           {inflatetest.ZstdStream(t, make([]byte, 16<<20)), "zstd", http.StatusRequestEntityTooLarge, reasonInflatedTooLarge},
+		"bomb in gzip, in gzip":      {inflatetest.Gzip(t, inflatetest.Gzip(t, make([]byte, 16<<20))), "gzip", http.StatusBadRequest, report.ReasonNotSingleObject},
+		"window larger than HTTP's":  {inflatetest.ZstdStream(t, exact[:1000], zstd.WithWindowSize(16<<20)), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
 		"gzip that is none":          {avroOf(t, testReport()), "gzip", http.StatusBadRequest, reasonInvalidEncoding},
 		"zstd that is none":          {avroOf(t, testReport()), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
-		"gzip cut":                   {gzipped(t, exact)[:500], "gzip", http.StatusBadRequest, reasonInvalidEncoding},
-		"zstd cut":                   {zstded(t, exact)[:60], "zstd", http.StatusBadRequest, reasonInvalidEncoding},
-		"gzip with trailing garbage": {append(gzipped(t, avroOf(t, testReport())), "garbage"...), "gzip", http.StatusBadRequest, reasonInvalidEncoding},
-		"zstd with trailing garbage": {append(zstded(t, avroOf(t, testReport())), "garbage"...), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
-		"zstd with a wrong checksum": {corrupt(zstded(t, avroOf(t, testReport()))), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
-		"gzip with a wrong checksum": {corrupt(gzipped(t, avroOf(t, testReport()))), "gzip", http.StatusBadRequest, reasonInvalidEncoding},
-		"trailing byte within zstd":  {zstded(t, append(avroOf(t, testReport()), 0)), "zstd", http.StatusBadRequest, report.ReasonTrailingBytes},
-		"nothing, in zstd":           {zstded(t, nil), "zstd", http.StatusBadRequest, report.ReasonTruncated},
+		"gzip cut":                   {inflatetest.Gzip(t, exact)[:500], "gzip", http.StatusBadRequest, reasonInvalidEncoding},
+		"zstd cut":                   {inflatetest.Zstd(t, exact)[:60], "zstd", http.StatusBadRequest, reasonInvalidEncoding},
+		"gzip with trailing garbage": {append(inflatetest.Gzip(t, avroOf(t, testReport())), "garbage"...), "gzip", http.StatusBadRequest, reasonInvalidEncoding},
+		"zstd with trailing garbage": {append(inflatetest.Zstd(t, avroOf(t, testReport())), "garbage"...), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
+		"zstd with a wrong checksum": {corrupt(inflatetest.Zstd(t, avroOf(t, testReport()))), "zstd", http.StatusBadRequest, reasonInvalidEncoding},
+		"gzip with a wrong checksum": {corrupt(inflatetest.Gzip(t, avroOf(t, testReport()))), "gzip", http.StatusBadRequest, reasonInvalidEncoding},
+		"trailing byte within zstd":  {inflatetest.Zstd(t, append(avroOf(t, testReport()), 0)), "zstd", http.StatusBadRequest, report.ReasonTrailingBytes},
+		"nothing, in zstd":           {inflatetest.Zstd(t, nil), "zstd", http.StatusBadRequest, report.ReasonTruncated},
 		"nothing at all as zstd":     {nil, "zstd", http.StatusBadRequest, report.ReasonTruncated},
 		"nothing at all as gzip":     {nil, "gzip", http.StatusBadRequest, reasonInvalidEncoding},
 		"nothing at all":             {nil, "identity", http.StatusBadRequest, report.ReasonTruncated},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/pkg/inflate/inflatetest"
 	"rollcall/pkg/report"
 )
 
@@ -79,7 +80,7 @@ func TestInFlightBudget(t *testing.T) {
 	if got := b.post(sized(t, 64<<10)); got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonInFlight || got.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	bomb := zstded(t, sized(t, report.MaxBytes))
+	bomb := inflatetest.Zstd(t, sized(t, report.MaxBytes))
 	if got := b.post(bomb, "Content-Encoding", "zstd"); got.status != http.StatusServiceUnavailable || got.problem.Reason != reasonInFlight {
 		t.Errorf("inflated: %d %s", got.status, got.body)
 	}
@@ -90,7 +91,7 @@ func TestInFlightBudget(t *testing.T) {
 	}
 	r := testReport()
 	r.Customer.CompanyName = strings.Repeat("x", report.MaxBytes-len(jsonOf(t, r)))
-	if got := b.post(gzipped(t, jsonOf(t, r)), "Content-Type", "", "Content-Type", typeJSON, "Content-Encoding", "gzip"); got.status != http.StatusAccepted {
+	if got := b.post(inflatetest.Gzip(t, jsonOf(t, r)), "Content-Type", "", "Content-Type", typeJSON, "Content-Encoding", "gzip"); got.status != http.StatusAccepted {
 		t.Errorf("the largest JSON report alone: %d %s", got.status, got.body)
 	}
 	if used := b.service.budget.Used(); used != 0 {
