@@ -146,7 +146,7 @@ func ofCounting() []mutant {
 	return []mutant{
 		{
 			name: "sum instead of latest state", scenario: fleet, signs: differ, small: true,
-			defect: []testbed.Edit{{File: "schemas/clickhouse/00011_quarantine.sql", Old: "FROM session_days FINAL", New: "FROM session_days"}},
+			defect: []testbed.Edit{{File: "schemas/clickhouse/00009_quarantine.sql", Old: "FROM session_days FINAL", New: "FROM session_days"}},
 		},
 		{
 			name: "an enriched column in the key", scenario: fleet, signs: differ, small: true,

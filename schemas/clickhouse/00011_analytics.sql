@@ -28,7 +28,8 @@ CREATE VIEW IF NOT EXISTS counted_session_days
 AS SELECT
     licence_id, day, application, installation_id, session_id, sequence, received_at, sent_at, session_started_at, consent, policy_version,
     app_version, edition, os_name, country, `values`, suspect, refused, unknown_hashes, unknown_kinds
-FROM session_days FINAL
+FROM session_days_judged
+WHERE NOT quarantined
 COMMENT 'Session-days that count. Grain: licence, day, application, installation and session. Internal.';
 
 -- An installation and day, with the terms that were in force on that day. Its release,

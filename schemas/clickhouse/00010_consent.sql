@@ -29,7 +29,8 @@ FROM
         argMax(consent, (session_started_at, sequence, session_id)) AS newest,
         argMax(policy_version, (session_started_at, sequence, session_id)) AS policy,
         uniqExact(consent) AS consents
-    FROM session_days FINAL
+    FROM session_days_judged
+    WHERE NOT quarantined
     GROUP BY day, application, app_version, licence_id, installation_id
 )
 GROUP BY day, application, app_version
@@ -74,7 +75,8 @@ FROM
             countIf(consent = 'FULL') > 0 AS consents_fully,
             maxIf(policy_version, consent = 'FULL') AS policy,
             groupUniqArrayArray(arrayFilter((id, number) -> number > 0, mapKeys(`values`), mapValues(`values`))) AS ids
-        FROM session_days FINAL
+        FROM session_days_judged
+        WHERE NOT quarantined
         GROUP BY day, application, app_version, licence_id, installation_id
     )
     GROUP BY day, application, app_version
