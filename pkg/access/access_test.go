@@ -40,7 +40,7 @@ func compareGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
-var examplePartners = []Partner{{Name: "acme", Value: "ACME GmbH"}, {Name: "obrien", Value: `O'Brien \ Sons`}}
+var examplePartners = []Partner{{Name: "p0001", Value: "Partner 0001"}, {Name: "p0002", Value: `Partner '2 \ too`}}
 
 func TestTableIsValid(t *testing.T) {
 	if err := Validate(Roles()); err != nil {
@@ -118,7 +118,7 @@ func exampleFile() UsersFile {
 	return UsersFile{Databases: []string{DefaultDatabase}, Users: []User{
 		{Name: "sink", Role: RoleSink, Password: "s", Networks: []string{"10.0.0.0/8"}},
 		{Name: "analyst", Role: RoleAnalyst, Password: "a"},
-		{Name: "partner_obrien", Role: RolePartner, Partner: examplePartners[1], Password: "p"},
+		{Name: "partner_p0002", Role: RolePartner, Partner: examplePartners[1], Password: "p"},
 	}}
 }
 
@@ -220,12 +220,12 @@ func unquote(literal string) string {
 }
 
 func TestParsePartner(t *testing.T) {
-	for text, want := range map[string]Partner{"acme": {"acme", "acme"}, "acme=ACME, Inc = best": {"acme", "ACME, Inc = best"}} {
+	for text, want := range map[string]Partner{"p0001": {"p0001", "p0001"}, "p0001=Partner 1, or = 2": {"p0001", "Partner 1, or = 2"}} {
 		if got, err := ParsePartner(text); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "=x", "acme=", "ACME", "a-b", strings.Repeat("a", 49)} {
+	for _, text := range []string{"", "=x", "p0001=", "P0001", "a-b", strings.Repeat("a", 49)} {
 		if _, err := ParsePartner(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}

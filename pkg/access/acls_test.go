@@ -73,14 +73,14 @@ func TestACLsBeyondTheTable(t *testing.T) {
 		{"User:rollcall-sink", Cluster, clusterName, literal, Alter, anywhere, true},
 	}
 	foreign := []ACL{
-		{"User:bob", Topic, "rep", prefixed, Read, anywhere, true},
-		{"User:bob", Group, anywhere, literal, Read, anywhere, true},
+		{"User:other", Topic, "rep", prefixed, Read, anywhere, true},
+		{"User:other", Group, anywhere, literal, Read, anywhere, true},
 		{"User:eve", Cluster, clusterName, literal, "ClusterAction", anywhere, true},
 		{"User:eve", Topic, topics.Identities, literal, Read, anywhere, true},
 	}
 	harmless := []ACL{
-		{"User:bob", Topic, "orders", literal, Read, anywhere, true},
-		{"User:bob", Topic, topics.Raw, literal, Read, anywhere, false},
+		{"User:other", Topic, "orders", literal, Read, anywhere, true},
+		{"User:other", Topic, topics.Raw, literal, Read, anywhere, false},
 	}
 	if err := add(t.Context(), client, slices.Concat(surplus, foreign, harmless)); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func written(n int) []*record.AccessEntry {
 	var entries []*record.AccessEntry
 	previous := Hash{}
 	for i := range n {
-		e := follow(int64(i), previous, Access{Actor: "ada", Action: "steward.find", LicenceID: uuid.UUID{byte(i)}, Reason: "CASE 1"}, int64(i))
+		e := follow(int64(i), previous, Access{Actor: "operator-1", Action: "steward.find", LicenceID: uuid.UUID{byte(i)}, Reason: "CASE 1"}, int64(i))
 		entries, previous = append(entries, e), e.Hash
 	}
 	return entries

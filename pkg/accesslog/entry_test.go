@@ -14,7 +14,7 @@ import (
 // The figure comes from an independent computation (Python's hashlib and struct).
 func TestGolden(t *testing.T) {
 	e := &record.AccessEntry{
-		Version: 1, Sequence: 7, At: 1_790_000_000_123, Actor: "ada", Principal: "rollcall-steward", Action: "steward.find",
+		Version: 1, Sequence: 7, At: 1_790_000_000_123, Actor: "operator-1", Principal: "rollcall-steward", Action: "steward.find",
 		LicenceID: uuid.MustParse("00112233-4455-6677-8899-aabbccddeeff"),
 		Subjects:  []uuid.UUID{uuid.MustParse("11112233-4455-6677-8899-aabbccddeeff"), uuid.MustParse("22112233-4455-6677-8899-aabbccddeeff")},
 		Reason:    "CASE-1042: søger", Hash: [32]byte{1, 2, 3},
@@ -22,7 +22,7 @@ func TestGolden(t *testing.T) {
 	for i := range e.PreviousHash {
 		e.PreviousHash[i] = byte(i)
 	}
-	if got, want := sum(e).String(), "7a65abf0ad50f4a71f7adcbecfdd6fef630963ffa6277f4ea4060ae990af52fd"; got != want {
+	if got, want := sum(e).String(), "d337568ab8cef7ea00c8f1e1758d7609d382aab1445138d5ff102f0723d8fd2a"; got != want {
 		t.Errorf("the hash is %s, want %s", got, want)
 	}
 }
@@ -30,7 +30,7 @@ func TestGolden(t *testing.T) {
 // TestEveryFieldIsHashed: a change of any one gives another hash.
 func TestEveryFieldIsHashed(t *testing.T) {
 	base := func() *record.AccessEntry {
-		return follow(4, Hash{9}, Access{Actor: "ada", Principal: "p", Action: "steward.find", LicenceID: uuid.UUID{1}, Subjects: []uuid.UUID{{2}, {3}}, Reason: "CASE 1"}, 5)
+		return follow(4, Hash{9}, Access{Actor: "operator-1", Principal: "p", Action: "steward.find", LicenceID: uuid.UUID{1}, Subjects: []uuid.UUID{{2}, {3}}, Reason: "CASE 1"}, 5)
 	}
 	want := sum(base())
 	for name, change := range map[string]func(e *record.AccessEntry){
@@ -61,20 +61,20 @@ func TestEveryFieldIsHashed(t *testing.T) {
 }
 
 func TestAccessIsValidated(t *testing.T) {
-	good := Access{Actor: "ada", Principal: "rollcall-steward", Action: "steward.find", Reason: "CASE-1042 (phone call, 3 Nov.)"}
+	good := Access{Actor: "operator-1", Principal: "rollcall-steward", Action: "steward.find", Reason: "CASE-1042 (phone call, 3 Nov.)"}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(a *Access){
 		"no actor":             func(a *Access) { a.Actor = "" },
-		"a line in the actor":  func(a *Access) { a.Actor = "ada\nroot" },
-		"an address as actor":  func(a *Access) { a.Actor = "ada@example.com" },
+		"a line in the actor":  func(a *Access) { a.Actor = "operator-1\nroot" },
+		"an address as actor":  func(a *Access) { a.Actor = "person@example.org" },
 		"a blank in principal": func(a *Access) { a.Principal = "a b" },
 		"no action":            func(a *Access) { a.Action = "" },
 		"a loud action":        func(a *Access) { a.Action = "FIND" },
 		"no reason":            func(a *Access) { a.Reason = "" },
 		"hardly a reason":      func(a *Access) { a.Reason = "x" },
-		"an address":           func(a *Access) { a.Reason = "for ada@example.com" },
+		"an address":           func(a *Access) { a.Reason = "for person@example.org" },
 		"an escape":            func(a *Access) { a.Reason = "case \x1b[2J" },
 		"two lines":            func(a *Access) { a.Reason = "case\n2" },
 		"a long reason":        func(a *Access) { a.Reason = strings.Repeat("x", 201) },
@@ -85,7 +85,7 @@ func TestAccessIsValidated(t *testing.T) {
 		err := a.Validate()
 		if err == nil {
 			t.Errorf("%s: valid", name)
-		} else if strings.Contains(err.Error(), "ada@") {
+		} else if strings.Contains(err.Error(), "person@") {
 			t.Errorf("%s: the error quotes it", name)
 		}
 	}

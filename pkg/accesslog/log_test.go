@@ -49,7 +49,7 @@ func (b *broker) connect(options ...kgo.Opt) (*kgo.Client, error) {
 }
 
 func access(reason string) Access {
-	return Access{Actor: "ada", Action: "steward.find", LicenceID: uuid.UUID{1}, Subjects: []uuid.UUID{{2}}, Reason: reason}
+	return Access{Actor: "operator-1", Action: "steward.find", LicenceID: uuid.UUID{1}, Subjects: []uuid.UUID{{2}}, Reason: reason}
 }
 
 func (b *broker) append(reason string, newest *Anchor) Anchor {
@@ -105,7 +105,7 @@ func TestAppend(t *testing.T) {
 	var reasons []string
 	err := b.log.Entries(t.Context(), 0, func(e Entry) error {
 		reasons = append(reasons, e.Reason)
-		if e.Actor != "ada" || e.LicenceID != (uuid.UUID{1}) || len(e.Subjects) != 1 || time.Since(time.UnixMilli(e.At)) > time.Minute {
+		if e.Actor != "operator-1" || e.LicenceID != (uuid.UUID{1}) || len(e.Subjects) != 1 || time.Since(time.UnixMilli(e.At)) > time.Minute {
 			t.Errorf("entry: %+v", e)
 		}
 		return nil

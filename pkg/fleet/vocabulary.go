@@ -35,7 +35,7 @@ func systems() []system {
 		{"Linux", "5.14.0", "amd64"}, {"Linux", "6.1.0", "amd64"}, {"Linux", "6.8.0", "arm64"}, {"Linux", "4.18.0", "x86_64"},
 		{"Mac OS X", "14.5", "aarch64"}, {"AIX", "7.2", "ppc64"},
 		// What an administrator can make of a name: cut at the privacy boundary.
-		{"Jane's own Linux", "6.9-jane@example.org", "my laptop"},
+		{"Somebody's Linux", "6.9-user@example.org", "my laptop"},
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 const envRole = "HARDEN_TEST_ROLE"
 
 // payload is what must never be said.
-const payload = "jane@secret.example"
+const payload = "person@secret.example"
 
 // roles are what this binary does as a child.
 func roles() map[string]func() error {
@@ -137,7 +137,7 @@ func TestWhatIsSaid(t *testing.T) {
 		{func() { panic(fmt.Errorf("read %w", errors.New(payload))) }, "a *fmt.wrapError"},
 		{func() { panic(quoting{}) }, "a harden.quoting"},
 		{func() { panic(&quoting{}) }, "a *harden.quoting"},
-		{func() { _ = []int{}[len(payload)] }, "runtime error: index out of range [19] with length 0"},
+		{func() { _ = []int{}[len(payload)] }, "runtime error: index out of range [21] with length 0"},
 		{func() { _ = any(payload).(int) }, "interface conversion: interface {} is string, not int"},
 		{func() { nilMap()[payload] = 1 }, "assignment to entry in nil map"},
 		{func() { panic(nil) }, "panic called with nil argument"},

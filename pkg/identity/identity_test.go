@@ -30,8 +30,8 @@ func sealed(t testing.TB, kind string, plain Plain) *record.Identity {
 
 func TestOpen(t *testing.T) {
 	for kind, plain := range map[string]Plain{
-		record.IdentityPerson:  OfPerson(" Ada@Example.com "),
-		record.IdentityCompany: OfCompany("Blåbær & Søn A/S", "abcd-1234-efgh-5678"),
+		record.IdentityPerson:  OfPerson(" Person@Example.org "),
+		record.IdentityCompany: OfCompany("Customer 0001 & Søn", "abcd-1234-efgh-5678"),
 	} {
 		r := sealed(t, kind, plain)
 		opened, err := Open(testKey(1), r)
@@ -45,7 +45,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: the plaintext stands in the record", kind)
 		}
 	}
-	if diff := cmp.Diff(Plain{Company: "Blåbær & Søn A/S", KeyEnd: "5678"}, OfCompany("Blåbær & Søn A/S", "abcd-1234-efgh-5678")); diff != "" {
+	if diff := cmp.Diff(Plain{Company: "Customer 0001 & Søn", KeyEnd: "5678"}, OfCompany("Customer 0001 & Søn", "abcd-1234-efgh-5678")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -53,7 +53,7 @@ func TestOpen(t *testing.T) {
 // TestBound: neither another key nor another subject, licence, kind, month or nonce
 // opens a record.
 func TestBound(t *testing.T) {
-	r := sealed(t, record.IdentityPerson, OfPerson("ada@example.com"))
+	r := sealed(t, record.IdentityPerson, OfPerson("person@example.org"))
 	for name, change := range map[string]func(r *record.Identity){
 		"subject":    func(r *record.Identity) { r.Subject[0] ^= 1 },
 		"licence":    func(r *record.Identity) { r.LicenceID[15] ^= 1 },
@@ -107,7 +107,7 @@ func TestFirstReleaseIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound := slices.Concat(old.Subject[:], old.LicenceID[:], []byte(old.Epoch))
-	old.Ciphertext = aead.Seal(nil, old.Nonce, []byte(`{"company":"ACME","email":"ada@example.com","key_end":"5678"}`), bound)
+	old.Ciphertext = aead.Seal(nil, old.Nonce, []byte(`{"company":"P0001","email":"person@example.org","key_end":"5678"}`), bound)
 	data, err := schema.Released().Versions("Identity")[0].Parsed.AppendSingleObject(nil, &old)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestFirstReleaseIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Plain{Company: "ACME", Email: "ada@example.com", KeyEnd: "5678"}, opened); diff != "" {
+	if diff := cmp.Diff(Plain{Company: "P0001", Email: "person@example.org", KeyEnd: "5678"}, opened); diff != "" {
 		t.Error(diff)
 	}
 }

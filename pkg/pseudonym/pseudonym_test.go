@@ -42,7 +42,7 @@ func TestGolden(t *testing.T) {
 		{"host", l.Scoped(licence, Host, id), "1e06721b-cfda-fc8c-b33d-b345120c5c32"},
 		{"report", l.Scoped(licence, Report, id), "0dd2d705-c6e1-c8fc-7fce-82ab5d9a0579"},
 		{"metric", l.MetricHash("COUNTER", "my_counter"), "d4cae530-6187-362d-a34a-aa43f45cd440"},
-		{"person", l.Person(licence, " Ada@Example.COM "), "36f668f6-89ca-27d1-5e27-dfcfbaa3d8ee"},
+		{"person", l.Person(licence, " Person@Example.ORG "), "f11bd834-def2-6c7c-2c19-ea1b849f2a99"},
 		{"company", l.Company(licence), "58c07bf3-264f-ba0f-c5e8-ee46ae13ea65"},
 		{"IPv4 address", v4, "1214da1a-b29d-57aa-f3a4-bf2113f24d38"},
 		{"IPv4 network", v4net, "dfa6dcfa-b9ac-c9b2-b5ed-6ae9bc40f9a1"},

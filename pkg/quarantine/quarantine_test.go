@@ -145,7 +145,7 @@ func (l *lab) expect(what string, want map[string][]string) {
 }
 
 func order(subject Subject, licence, subjectID uuid.UUID) Order {
-	return Order{Target: Target{subject, licence, subjectID}, Reason: "forged", Who: "ada"}
+	return Order{Target: Target{subject, licence, subjectID}, Reason: "forged", Who: "operator-1"}
 }
 
 func (l *lab) add(o Order) Result {
@@ -291,7 +291,7 @@ func TestEntryWithoutMarksIsMarked(t *testing.T) {
 	l := newLab(t)
 	session := id(victim, "session")
 	l.execute(`INSERT INTO quarantine_history SELECT 1, now64(3), generateUUIDv4(), 'added', 'session', toUUID('` + victim.String() + `'), toUUID('` +
-		session.String() + `'), today() - 95, 'forged', 'ada'`)
+		session.String() + `'), today() - 95, 'forged', 'operator-1'`)
 	if days, err := l.days.Dirty(t.Context()); err != nil || len(days) != 0 {
 		t.Fatalf("%v, %v", days, err)
 	}
@@ -367,7 +367,7 @@ func (l *lab) expectHistory() {
 	}
 	var got []string
 	for i, e := range all {
-		if e.Number != uint64(i+1) || e.Reason != "forged" || e.Who != "ada" || time.Since(e.At).Abs() > time.Hour {
+		if e.Number != uint64(i+1) || e.Reason != "forged" || e.Who != "operator-1" || time.Since(e.At).Abs() > time.Hour {
 			l.t.Errorf("entry %+v", e)
 		}
 		got = append(got, e.Action)

@@ -64,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 	t.Run("access entry", func(t *testing.T) {
 		roundTrip(t, AccessEntry{
-			Version: 1, Sequence: 2, PreviousHash: [32]byte{1}, At: 3, Actor: "ada", Principal: "steward", Action: "steward.find",
+			Version: 1, Sequence: 2, PreviousHash: [32]byte{1}, At: 3, Actor: "operator-1", Principal: "steward", Action: "steward.find",
 			LicenceID: uuid.New(), Subjects: []uuid.UUID{uuid.New(), uuid.New()}, Reason: "CASE-1", Hash: [32]byte{31: 2},
 		})
 	})

@@ -13,10 +13,10 @@ func TestOnlyATraceparentIsCarriedOn(t *testing.T) {
 	const good = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 	for value, want := range map[string]bool{
 		good: true, strings.TrimSuffix(good, "1") + "0": true,
-		"": false, "jane@example.org": false, good + "-jane": false, strings.ToUpper(good): false,
-		"01" + good[2:]: false, strings.Replace(good, "-", "_", 1): false, strings.Replace(good, "89ab", "jane", 1): false,
+		"": false, "person@example.org": false, good + "-person": false, strings.ToUpper(good): false,
+		"01" + good[2:]: false, strings.Replace(good, "-", "_", 1): false, strings.Replace(good, "89ab", "home", 1): false,
 	} {
-		r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "baggage", Value: []byte("jane")}, {Key: traceparent, Value: []byte(value)}}}
+		r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "baggage", Value: []byte("person")}, {Key: traceparent, Value: []byte(value)}}}
 		headers := traceHeader(r)
 		if (len(headers) == 1) != want || want && string(headers[0].Value) != value {
 			t.Errorf("%q is carried on as %v", value, headers)

@@ -140,7 +140,7 @@ func TestAvroRefusals(t *testing.T) {
 		"negative union":               {"signature", long(-1), ReasonInvalidUnion, "signature"},
 		"key of negative length":       {"installation_key", append(long(1), long(-1)...), ReasonInvalidLength, "installation_key"},
 		"duplicate known key":          {"counters", append(block(nil, "steps_executed", 1, "steps_executed", 2), 0), ReasonDuplicateKey, "counters.steps_executed"},
-		"duplicate unknown key":        {"gauges", append(block(nil, "a@example.com", 1, "a@example.com", 2), 0), ReasonDuplicateKey, "gauges.*"},
+		"duplicate unknown key":        {"gauges", append(block(nil, "a@example.org", 1, "a@example.org", 2), 0), ReasonDuplicateKey, "gauges.*"},
 		"duplicate across blocks":      {"counters", append(append(block(nil, "x", 1), block(exact, "y", 1, "x", 1)...), 0), ReasonDuplicateKey, "counters.*"},
 		"duplicate empty key":          {"counters", append(block(nil, "", 1, "", 2), 0), ReasonDuplicateKey, "counters.*"},
 		"same key in two maps":         {"gauges", append(block(nil, "steps_executed", 1), 0), "", ""},

@@ -39,13 +39,13 @@ const plainJSON = `{
   "host_id": "21111111-2222-4333-8444-555555555555", "session_id": "31111111-2222-4333-8444-555555555555",
   "application": {"name": "roboserver", "version": "11.5.0.2", "edition": "enterprise"},
   "host": {"os_name": "linux", "os_version": "6.1.0", "architecture": "amd64", "cpu_count": 8},
-  "customer": {"company_name": "Bl\u00e5b\u00e6r", "email": "admin@example.com", "licence_key": "ABCD-1234"},
+  "customer": {"company_name": "Customer \u00e5\u00e6", "email": "admin@example.org", "licence_key": "ABCD-1234"},
   "counters": {"steps_executed": 9223372036854775807, "x": -1}
 }`
 
 func TestJSONByHand(t *testing.T) {
 	want := sample()
-	want.Customer = Customer{CompanyName: "Blåbær", Email: "admin@example.com", LicenceKey: "ABCD-1234"}
+	want.Customer = Customer{CompanyName: "Customer åæ", Email: "admin@example.org", LicenceKey: "ABCD-1234"}
 	want.Day, want.SentAt, want.SessionStartedAt = 20_717, 1_789_997_600_123, 1_789_996_600_000
 	want.Counters, want.Gauges, want.Distincts = map[string]int64{"steps_executed": 1<<63 - 1, "x": -1}, nil, nil
 	want.InstallationKey, want.Signature = nil, nil
@@ -93,7 +93,7 @@ func TestJSONRefusals(t *testing.T) {
 		"trailing brace":            {plainJSON + "}", ReasonTrailingBytes, ""},
 		"empty object":              {"{}", ReasonMissingField, "report_id"},
 		"missing sequence":          {replace(`"sequence": 7,`, ""), ReasonMissingField, "sequence"},
-		"missing e-mail":            {replace(`"email": "admin@example.com",`, ""), ReasonMissingField, "customer.email"},
+		"missing e-mail":            {replace(`"email": "admin@example.org",`, ""), ReasonMissingField, "customer.email"},
 		"missing host":              {replace(`"host": {`, `"h": {`), ReasonMissingField, "host"},
 		"null sequence":             {replace(`7,`, "null,"), ReasonWrongType, "sequence"},
 		"null counters":             {replace(`{"steps_executed": 9223372036854775807, "x": -1}`, "null"), ReasonWrongType, "counters"},
@@ -102,7 +102,7 @@ func TestJSONRefusals(t *testing.T) {
 		"sequence with an exponent": {replace(`7,`, "7e0,"), ReasonInvalidNumber, "sequence"},
 		"leading zero":              {replace(`7,`, "07,"), ReasonNotJSON, ""},
 		"value past int64":          {replace("9223372036854775807", "9223372036854775808"), ReasonInvalidNumber, "counters.steps_executed"},
-		"unknown metric as text":    {replace(`"x": -1`, `"admin@example.com": "a"`), ReasonWrongType, "counters.*"},
+		"unknown metric as text":    {replace(`"x": -1`, `"admin@example.org": "a"`), ReasonWrongType, "counters.*"},
 		"policy version past int32": {replace(`"policy_version": 3`, `"policy_version": 2147483648`), ReasonInvalidNumber, "policy_version"},
 		"unknown kind":              {replace("DAILY", "WEEKLY"), ReasonInvalidEnum, "kind"},
 		"kind in lower case":        {replace("DAILY", "daily"), ReasonInvalidEnum, "kind"},
@@ -153,7 +153,7 @@ func TestJSONCutAtEveryByte(t *testing.T) {
 
 // An error's text may stand in a log: it must never hold what a client wrote.
 func TestErrorsHoldNoValues(t *testing.T) {
-	const secret = "admin@example.com"
+	const secret = "admin@example.org"
 	data := asJSON(t, sample())
 	for i := range len(data) {
 		for _, by := range []string{"", "\"", secret, `"` + secret + `":`} {

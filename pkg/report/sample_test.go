@@ -20,7 +20,7 @@ func sample() Report {
 		InstallationID: uuid.MustParse("11111111-2222-4333-8444-555555555555"), HostID: uuid.MustParse("21111111-2222-4333-8444-555555555555"),
 		SessionID: uuid.MustParse("31111111-2222-4333-8444-555555555555"), SessionStartedAt: 1_789_999_000_000, Sequence: 7,
 		Consent: ConsentFull, PolicyVersion: 3,
-		Customer:        Customer{CompanyName: "Blåbær & Søn A/S", Email: "admin@example.com", LicenceKey: "ABCD-1234-EFGH-5678"},
+		Customer:        Customer{CompanyName: "Customer 0001 & Søn", Email: "admin@example.org", LicenceKey: "ABCD-1234-EFGH-5678"},
 		Application:     Application{Name: "roboserver", Version: "11.5.0.2", Edition: "enterprise"},
 		Host:            Host{OSName: "linux", OSVersion: "6.1.0", Architecture: "amd64", CPUCount: 8},
 		Counters:        map[string]int64{},

@@ -46,7 +46,7 @@ func (g *guarded) clickhouseDeeds() []attempt {
 		{"analyst", "grant itself a role", "GRANT rollcall_steward TO analyst"},
 		{"sink", "grant itself a table", "GRANT SELECT ON rollcall_restricted.identities TO sink"},
 		{"analyst", "make a user", "CREATE USER eve IDENTIFIED BY 'x'"},
-		{"partner", "drop its row policy", "DROP ROW POLICY partner_acme ON rollcall.v1_partner_licence_day"},
+		{"partner", "drop its row policy", "DROP ROW POLICY partner_p0001 ON rollcall.v1_partner_licence_day"},
 		{"partner", "switch optimizations on again", "SELECT 1 SETTINGS query_plan_enable_optimizations = 1"},
 		{"partner", "another condition on the tables below its view", "SELECT 1 SETTINGS additional_table_filters = {'rollcall.licence_day': 'throwIf(value > 0) = 0'}"},
 		{"analyst", "another condition on the tables below a view", "SELECT 1 SETTINGS additional_table_filters = {'rollcall.session_days': 'throwIf(asn > 0) = 0'}"},

@@ -22,10 +22,10 @@ import (
 // The people of the log's proof, and the company that both are of.
 const (
 	soughtKey     = "SOUGHT-LICENCE-0042"
-	soughtCompany = "Sought Company A/S"
+	soughtCompany = "Customer 0042"
 )
 
-var soughtPeople = []string{"Ada.Sought+rollcall@Bücher.example", "grace.sought@example.org"}
+var soughtPeople = []string{"Person.Sought+rollcall@Bücher.example", "second.sought@example.org"}
 
 // proveAccessLog has stewards find people through the real pipeline, several at once,
 // and holds the log of it, and copies of the log that somebody has tampered with, to

@@ -17,7 +17,7 @@ import (
 
 // leakyEmail is in every bad report, and where no e-mail address belongs. It must not
 // be found behind the anonymizer.
-const leakyEmail = "leaky.person@bad-input.example"
+const leakyEmail = "leaky.person@bad-input.example.org"
 
 // largeKey is registered, so that the largest report makes an identity too.
 const largeKey = "BAD-LARGE"
@@ -49,7 +49,7 @@ type badInput struct {
 // badReport returns a report of a licence of its own, with the leaky address.
 func badReport(licenceKey string) client.Report {
 	r := dailyReport(licenceKey)
-	r.Customer.Email, r.Customer.CompanyName = leakyEmail, "Bad Input A/S"
+	r.Customer.Email, r.Customer.CompanyName = leakyEmail, "Customer 0044"
 	return r
 }
 

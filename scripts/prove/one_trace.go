@@ -90,7 +90,7 @@ func proveOneTrace(ctx context.Context, env *Environment) (string, bool, error) 
 // postTraced posts the report, waits until it has landed, and returns what no span may hold.
 func postTraced(ctx context.Context, p *pipeline) ([]string, error) {
 	report := dailyReport(tracedKey)
-	report.Customer = client.Customer{CompanyName: "Traced Company A/S", Email: "traced.person@example.org", LicenceKey: tracedKey}
+	report.Customer = client.Customer{CompanyName: "Customer 0043", Email: "traced.person@example.org", LicenceKey: tracedKey}
 	report.Host.OSVersion, report.Counters["traced_metric_of_a_client"] = "6.1-traced-kernel", 4_711
 	header := from(tracedAddress)
 	header.Set("User-Agent", tracedAgent)

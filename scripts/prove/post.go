@@ -26,7 +26,7 @@ func dailyReport(licenceKey string) client.Report {
 		ReportID: uuid.New(), Kind: client.Daily, SentAt: now, Day: int32(now / dayMillis),
 		InstallationID: uuid.New(), HostID: uuid.New(), SessionID: uuid.New(), SessionStartedAt: now - 1000, Sequence: 1,
 		Consent: client.ConsentFull, PolicyVersion: 3,
-		Customer:    client.Customer{CompanyName: "Example A/S", Email: "admin@example.org", LicenceKey: licenceKey},
+		Customer:    client.Customer{CompanyName: "Customer 0045", Email: "admin@example.org", LicenceKey: licenceKey},
 		Application: client.Application{Name: "roboserver", Version: "11.5.0.2", Edition: "enterprise"},
 		Host:        client.Host{OSName: "linux", OSVersion: "6.1", Architecture: "amd64", CPUCount: 8},
 		Counters:    map[string]int64{"steps_executed": 112},

@@ -89,7 +89,7 @@ func (s *sealedRun) report(ctx context.Context, n int) error {
 		if i%3 == 0 {
 			r.address = s.source.IPv6()
 		}
-		r.Customer.CompanyName, r.Customer.Email = s.source.Token()+" A/S", s.source.Token()+"@example.org"
+		r.Customer.CompanyName, r.Customer.Email = s.source.Token()+" 0046", s.source.Token()+"@example.org"
 		s.reports = append(s.reports, r)
 		if i%2 == 0 {
 			keys = append(keys, r.Customer.LicenceKey)

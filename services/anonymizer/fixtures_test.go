@@ -116,7 +116,7 @@ func sample() *report.Report {
 		InstallationID: uuid.MustParse("11111111-2222-4333-8444-555555555555"), HostID: uuid.MustParse("21111111-2222-4333-8444-555555555555"),
 		SessionID: uuid.MustParse("31111111-2222-4333-8444-555555555555"), SessionStartedAt: 1_789_999_000_000, Sequence: 7,
 		Consent: report.ConsentFull, PolicyVersion: 3,
-		Customer:    report.Customer{CompanyName: "Blåbær & Søn A/S", Email: "Admin@Example.com", LicenceKey: testLicenceKey},
+		Customer:    report.Customer{CompanyName: "Customer 0001 & Søn", Email: "Admin@Example.org", LicenceKey: testLicenceKey},
 		Application: report.Application{Name: "roboserver", Version: "11.5.0.2", Edition: "enterprise"},
 		Host:        report.Host{OSName: "Linux", OSVersion: "5.15.0-91-generic", Architecture: "x86_64", CPUCount: 8},
 		Counters:    map[string]int64{}, Gauges: map[string]int64{}, Distincts: map[string]int64{},

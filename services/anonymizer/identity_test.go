@@ -46,8 +46,8 @@ func TestIdentities(t *testing.T) {
 		subject uuid.UUID
 		plain   identity.Plain
 	}{
-		{record.IdentityPerson, b.licences.Person(licence, "admin@example.com"), identity.Plain{Email: "Admin@Example.com"}},
-		{record.IdentityCompany, b.licences.Company(licence), identity.Plain{Company: "Blåbær & Søn A/S", KeyEnd: "5678"}},
+		{record.IdentityPerson, b.licences.Person(licence, "admin@example.org"), identity.Plain{Email: "Admin@Example.org"}},
+		{record.IdentityCompany, b.licences.Company(licence), identity.Plain{Company: "Customer 0001 & Søn", KeyEnd: "5678"}},
 	} {
 		got := identities[i]
 		wanted := record.Identity{
@@ -119,9 +119,9 @@ func TestOnlyChangedIdentitiesAreProduced(t *testing.T) {
 		t.Errorf("the first again, a replay: produced %q", got)
 	}
 	expect("the other company is to stay the newer one", "company")
-	r.Customer.Email = "second@example.com"
+	r.Customer.Email = "second@example.org"
 	expect("a second administrator", "person")
-	r.Customer.Email = "Admin@Example.com"
+	r.Customer.Email = "Admin@Example.org"
 	expect("the second did not take the first's place", "")
 	r.Customer.LicenceKey = "abcd 1234 efgh 5678"
 	expect("another way to write the key", "")
@@ -141,7 +141,7 @@ func TestIdentityCacheIsBounded(t *testing.T) {
 	b.handler.identities.known = func(uuid.UUID) bool { return true }
 	r := sample()
 	for i := range 1000 {
-		r.Customer.Email = string(rune('a'+i%26)) + strings.Repeat("x", i/26) + "@example.com"
+		r.Customer.Email = string(rune('a'+i%26)) + strings.Repeat("x", i/26) + "@example.org"
 		if _, identities := b.clean(r); len(identities) == 0 || identities[0].Kind != record.IdentityPerson {
 			t.Fatalf("person %d was not produced", i)
 		}

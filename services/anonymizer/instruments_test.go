@@ -22,7 +22,7 @@ func TestInstruments(t *testing.T) {
 	r := sample()
 	r.Consent = report.ConsentRequired
 	r.Gauges["nobody_knows"] = 1
-	r.Host.OSName, r.Application.Version = "Jane's own", "beta"
+	r.Host.OSName, r.Application.Version = "Somebody's own", "beta"
 	optional := firstMetric(t, func(m *catalogue.Metric) bool { return m.Collection == catalogue.Optional })
 	for name := range r.Counters {
 		if m, _ := catalogue.Embedded().Metric(name); m.Collection == catalogue.Optional && m != optional {

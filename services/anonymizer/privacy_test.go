@@ -143,7 +143,7 @@ func TestPooledStateHoldsNothing(t *testing.T) {
 	b := newBench(t)
 	s := b.handler.scratches.Get().(*scratch)
 	r := sample()
-	r.Counters["jane@example.org"] = 1
+	r.Counters["person@example.org"] = 1
 	s.report = *r
 	s.raw = record.Raw{Envelope: []byte("x")}
 	s.selection.choose(&s.report)
@@ -161,7 +161,7 @@ func TestPooledStateHoldsNothing(t *testing.T) {
 // TestErrorsQuoteNothing: what is logged of a refused report is not what it said.
 func TestErrorsQuoteNothing(t *testing.T) {
 	b, r := newBench(t), sample()
-	r.Customer.Email, r.Counters = "jane@secret.example", map[string]int64{"jane@secret.example": 1}
+	r.Customer.Email, r.Counters = "person@secret.example", map[string]int64{"person@secret.example": 1}
 	data, err := r.AppendAvro(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestErrorsQuoteNothing(t *testing.T) {
 	for cut := range len(data) - 10 {
 		_, subject, err := b.handle(b.rawBody(data[10:10+cut], testAddress()))
 		var reject *fault.RejectError
-		if !errors.As(err, &reject) || strings.Contains(err.Error(), "jane") || strings.Contains(reject.FieldPath, "jane") {
+		if !errors.As(err, &reject) || strings.Contains(err.Error(), "person") || strings.Contains(reject.FieldPath, "person") {
 			t.Fatalf("cut at %d: %v, path %q", cut, err, reject.FieldPath)
 		}
 		if subject.LicenceID != nil {

@@ -179,7 +179,7 @@ func TestTextsKeepTheirRules(t *testing.T) {
 // TestRegionIsCut: a region that is no name is cut and counted, like a client's text.
 func TestRegionIsCut(t *testing.T) {
 	b := newBench(t)
-	for region, want := range map[string]string{"eu": "eu", "eu-west.1": "eu-west.1", "jane@example.org": other, strings.Repeat("a", 33): other} {
+	for region, want := range map[string]string{"eu": "eu", "eu-west.1": "eu-west.1", "person@example.org": other, strings.Repeat("a", 33): other} {
 		clean := record.Clean{}
 		b.handler.describe(&clean, sample(), region)
 		if clean.EdgeRegion != want || (clean.StringsCut > 0) != (want == other) {

@@ -185,7 +185,7 @@ func TestRefusals(t *testing.T) {
 		return append([]string{"Content-Type", "", "Content-Type", typeJSON}, headers...)
 	}
 	other := testReport()
-	other.Counters = map[string]int64{"admin@example.com": 1}
+	other.Counters = map[string]int64{"admin@example.org": 1}
 	tests := map[string]struct {
 		body    []byte
 		headers []string
@@ -205,10 +205,10 @@ func TestRefusals(t *testing.T) {
 		"JSON array":            {[]byte("[]"), json(), problem{Status: 400, Reason: report.ReasonWrongType}},
 		"missing field":         {[]byte(strings.Replace(text, `"email"`, `"mail"`, 1)), json(), problem{Status: 400, Reason: report.ReasonMissingField, Field: "customer.email"}},
 		"JSON duplicate key":    {[]byte(strings.Replace(text, `"steps_executed"`, `"steps_executed":1,"steps_executed"`, 1)), json(), problem{Status: 400, Reason: report.ReasonDuplicateKey, Field: "counters.steps_executed"}},
-		"unknown metric, value": {[]byte(strings.Replace(text, `"steps_executed"`, `"admin@example.com":"x","steps_executed"`, 1)), json(), problem{Status: 400, Reason: report.ReasonWrongType, Field: "counters.*"}},
+		"unknown metric, value": {[]byte(strings.Replace(text, `"steps_executed"`, `"admin@example.org":"x","steps_executed"`, 1)), json(), problem{Status: 400, Reason: report.ReasonWrongType, Field: "counters.*"}},
 		"trailing byte":         {append(bytes.Clone(avro), 0), nil, problem{Status: 400, Reason: report.ReasonTrailingBytes}},
 		"invalid UTF-8":         {bytes.Replace(avro, []byte("admin@"), []byte("admin\xff"), 1), nil, problem{Status: 400, Reason: report.ReasonInvalidUTF8, Field: "customer.email"}},
-		"invalid UTF-8 in a key": {bytes.Replace(avroOf(t, other), []byte("admin@example.com\x02"), []byte("admin\xffexample.com\x02"), 1), nil,
+		"invalid UTF-8 in a key": {bytes.Replace(avroOf(t, other), []byte("admin@example.org\x02"), []byte("admin\xffexample.org\x02"), 1), nil,
 			problem{Status: 400, Reason: report.ReasonInvalidUTF8, Field: "counters.*"}},
 	}
 	for name, test := range tests {
@@ -269,7 +269,7 @@ func TestUnusualReportsAreNoReasonToRefuse(t *testing.T) {
 	far := testReport()
 	far.Day, far.Sequence, far.Host.CPUCount, far.Counters["steps_executed"] = -1<<31, -5, -1, -1<<63
 	free := testReport()
-	free.Application.Version, free.Host.OSName, free.Counters["admin@example.com"] = "admin@example.com", "admin@example.com", 1<<63-1
+	free.Application.Version, free.Host.OSName, free.Counters["admin@example.org"] = "admin@example.org", "admin@example.org", 1<<63-1
 	nobody := report.Report{Kind: report.Startup, Consent: report.ConsentRequired, ReportID: uuid.Nil}
 	for name, r := range map[string]report.Report{"10,000 metrics": many, "far numbers": far, "free text": free, "empty": nobody} {
 		got := b.post(avroOf(t, r))

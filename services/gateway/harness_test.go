@@ -230,7 +230,7 @@ func testReport() report.Report {
 	return report.Report{
 		ReportID: uuid.New(), Kind: report.Daily, SentAt: 1_790_000_000_000, Day: 20_717, InstallationID: uuid.New(), HostID: uuid.New(),
 		SessionID: uuid.New(), SessionStartedAt: 1_789_999_000_000, Sequence: 1, Consent: report.ConsentFull, PolicyVersion: 1,
-		Customer:    report.Customer{CompanyName: "Company", Email: "admin@example.com", LicenceKey: "ABCD-1234"},
+		Customer:    report.Customer{CompanyName: "Company", Email: "admin@example.org", LicenceKey: "ABCD-1234"},
 		Application: report.Application{Name: "roboserver", Version: "11.5.0.2", Edition: "enterprise"},
 		Host:        report.Host{OSName: "linux", OSVersion: "6.1", Architecture: "amd64", CPUCount: 8},
 		Counters:    map[string]int64{"steps_executed": 12},

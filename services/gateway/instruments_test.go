@@ -77,7 +77,7 @@ func (o *observed) metrics(t *testing.T) map[string]map[string]float64 {
 func TestSpans(t *testing.T) {
 	var o observed
 	b := start(t, o.install)
-	headers := []string{"traceparent", clientParent, "tracestate", "vendor=admin@example.com", "baggage", "email=admin@example.com", "User-Agent", "Secret/1.0"}
+	headers := []string{"traceparent", clientParent, "tracestate", "vendor=admin@example.org", "baggage", "email=admin@example.org", "User-Agent", "Secret/1.0"}
 	if got := b.post(avroOf(t, testReport()), headers...); got.status != http.StatusAccepted {
 		t.Fatal(got.status)
 	}
@@ -196,7 +196,7 @@ func TestTelemetryHoldsNothingPersonal(t *testing.T) {
 	var o observed
 	b := start(t, o.install, config(func(c *Config) { c.TrustedProxies = []string{"127.0.0.0/8"} }))
 	r := testReport()
-	r.Counters["admin@example.com"] = 1
+	r.Counters["admin@example.org"] = 1
 	body := avroOf(t, r)
 	for _, content := range [][]byte{body, body[:40], append(bytes.Clone(body), 0), bytes.Replace(body, []byte("admin@"), []byte("admin\xff"), 1)} {
 		b.post(content, "User-Agent", "Secret/1.0", "X-Forwarded-For", "203.0.113.77", "Authorization", "Secret")

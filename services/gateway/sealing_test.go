@@ -27,7 +27,7 @@ func TestReportsAreSealed(t *testing.T) {
 	if one.raw.Envelope[0] != envelope.FormatSealed || !bytes.Equal(one.body, data[10:]) || !one.address.IsLoopback() {
 		t.Errorf("format %d, %d bytes from %s", one.raw.Envelope[0], len(one.body), one.address)
 	}
-	for _, word := range []string{"Company", "admin@example.com", "ABCD-1234", "roboserver", "steps_executed"} {
+	for _, word := range []string{"Company", "admin@example.org", "ABCD-1234", "roboserver", "steps_executed"} {
 		if bytes.Contains(one.raw.Envelope, []byte(word)) {
 			t.Errorf("%q can be read", word)
 		}

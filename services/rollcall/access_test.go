@@ -27,12 +27,12 @@ func outcome(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestGrantsSQL(t *testing.T) {
-	code, stdout, stderr := outcome(t, "grants", "sql", "--clickhouse.database", "usage", "--partner", "acme=ACME, Inc.")
-	if code != exitDone || !strings.Contains(stdout, "ON usage.v1_partner_licence_day FOR SELECT USING partner = 'ACME, Inc.' TO rollcall_partner_acme;\n") ||
+	code, stdout, stderr := outcome(t, "grants", "sql", "--clickhouse.database", "usage", "--partner", "p0001=Partner 1, too")
+	if code != exitDone || !strings.Contains(stdout, "ON usage.v1_partner_licence_day FOR SELECT USING partner = 'Partner 1, too' TO rollcall_partner_p0001;\n") ||
 		!strings.Contains(stdout, "INSERT ON usage_restricted.identities") {
 		t.Errorf("exit %d, %s: %s", code, stderr, stdout)
 	}
-	for _, args := range [][]string{{"--partner", "ACME"}, {"--partner", "acme", "--partner", "acme"}, {"--clickhouse.database", "a;b"}} {
+	for _, args := range [][]string{{"--partner", "P0001"}, {"--partner", "p0001", "--partner", "p0001"}, {"--clickhouse.database", "a;b"}} {
 		if code, _, stderr := outcome(t, append([]string{"grants", "sql"}, args...)...); code != exitUsage {
 			t.Errorf("%v: exit %d, %s", args, code, stderr)
 		}
@@ -43,7 +43,7 @@ func TestGrantsSQL(t *testing.T) {
 func TestGrantsUsersFile(t *testing.T) {
 	dir := t.TempDir()
 	passwords, to := filepath.Join(dir, "passwords"), filepath.Join(dir, "users.xml")
-	args := []string{"grants", "users-file", "--passwords", passwords, "--to", to, "--partner", "acme=ACME", "--network", "10.0.0.0/8"}
+	args := []string{"grants", "users-file", "--passwords", passwords, "--to", to, "--partner", "p0001=P0001", "--network", "10.0.0.0/8"}
 	if code, _, stderr := outcome(t, args...); code != exitDone {
 		t.Fatalf("exit %d, %s", code, stderr)
 	}
@@ -51,7 +51,7 @@ func TestGrantsUsersFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sink", "analyst", "steward", "auditor", "quarantine", "migrator", "partner_acme"} {
+	for _, name := range []string{"sink", "analyst", "steward", "auditor", "quarantine", "migrator", "partner_p0001"} {
 		file := filepath.Join(passwords, name)
 		info, err := os.Stat(file)
 		if err != nil || info.Mode().Perm() != 0o600 || !bytes.Contains(first, []byte("<"+name+">")) {
@@ -65,7 +65,7 @@ func TestGrantsUsersFile(t *testing.T) {
 	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the users file: %v, %v", info, err)
 	}
-	code, stdout, stderr := outcome(t, "grants", "users-file", "--passwords", passwords, "--partner", "acme=ACME", "--network", "10.0.0.0/8")
+	code, stdout, stderr := outcome(t, "grants", "users-file", "--passwords", passwords, "--partner", "p0001=P0001", "--network", "10.0.0.0/8")
 	if code != exitDone || stdout != string(first) {
 		t.Errorf("a second time: exit %d, %s, another file", code, stderr)
 	}

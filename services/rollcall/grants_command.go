@@ -48,7 +48,7 @@ func (grantsSQLCommand) Help() string {
 		"have gone from it are taken away. Makes roles, not users: grant each user its role, and a partner's user only the "+
 		"role rollcall_partner_NAME, which carries its row policies.", []string{
 		"rollcall grants sql | clickhouse-client --multiquery",
-		"rollcall grants sql --partner acme='ACME GmbH' --partner example",
+		"rollcall grants sql --partner p0001='Partner 0001' --partner example",
 	}, "")
 }
 
@@ -76,7 +76,7 @@ func (grantsUsersFileCommand) Help() string {
 	return page("For a server whose users stand in files (users.d), and for the embedded engine, where SQL cannot make any. "+
 		"The users are named like their roles without rollcall_; a partner's partner_NAME. The file holds hashes of their passwords.", []string{
 		"rollcall grants users-file --passwords /etc/rollcall/clickhouse --to /etc/clickhouse-server/users.d/rollcall.xml",
-		"rollcall grants users-file --passwords passwords --partner acme='ACME GmbH' --network 10.0.0.0/8",
+		"rollcall grants users-file --passwords passwords --partner p0001='Partner 0001' --network 10.0.0.0/8",
 	}, "")
 }
 

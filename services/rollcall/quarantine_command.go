@@ -22,7 +22,7 @@ type quarantineCommand struct {
 func (quarantineCommand) Help() string {
 	return page("For reports that nobody should believe: forged, or of a broken installation. Nothing is deleted, and each "+
 		"entry says why and who. What is out is shown in v1_quarantined_usage, beside what counts.", []string{
-		"rollcall quarantine add --licence $LICENCE --session $SESSION --reason 'forged' --by ada", "rollcall quarantine list",
+		"rollcall quarantine add --licence $LICENCE --session $SESSION --reason 'forged' --by operator-1", "rollcall quarantine list",
 	}, "")
 }
 
@@ -58,8 +58,8 @@ func (quarantineAddCommand) Help() string {
 	return page("What the subject reported for these days is out of every rollup and live view within about a minute, and "+
 		"stays out whatever arrives again or later. Days whose session-days have expired (99 days) can no longer be "+
 		"computed: a first day among them is refused.", []string{
-		"rollcall quarantine add --licence $LICENCE --session $SESSION --reason '2^53-1 steps in a day' --by ada",
-		"rollcall quarantine add --licence $LICENCE --since 2026-05-01 --reason 'stolen key' --by ada --output json",
+		"rollcall quarantine add --licence $LICENCE --session $SESSION --reason '2^53-1 steps in a day' --by operator-1",
+		"rollcall quarantine add --licence $LICENCE --since 2026-05-01 --reason 'stolen key' --by operator-1 --output json",
 	}, "")
 }
 
@@ -94,7 +94,7 @@ type quarantineRemoveCommand struct {
 func (quarantineRemoveCommand) Help() string {
 	return page("Names the subject as it was added. What it reported counts again within about a minute, copies and later "+
 		"reports included.", []string{
-		"rollcall quarantine remove --licence $LICENCE --session $SESSION --reason 'was a test' --by ada",
+		"rollcall quarantine remove --licence $LICENCE --session $SESSION --reason 'was a test' --by operator-1",
 	}, "")
 }
 

@@ -54,7 +54,7 @@ func TestRetirement(t *testing.T) {
 	for range 20 {
 		o.retire(uuid.New(), metric, 0)
 	}
-	o.keep(record.Identity{Kind: record.IdentityCompany, Subject: o.pseudonyms.Company(sought)}, identity.OfCompany("Sought A/S", soughtKey), time.Now())
+	o.keep(record.Identity{Kind: record.IdentityCompany, Subject: o.pseudonyms.Company(sought)}, identity.OfCompany("Sought 0047", soughtKey), time.Now())
 
 	store := o.flags[2:]
 	code, stdout, stderr := command(t, append([]string{"retirement", "--metric", metric, "--release", "12.0", "--output", "json"}, store...)...)
@@ -79,7 +79,7 @@ func TestRetirement(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &found); code != exitDone || err != nil {
 		t.Fatalf("exit %d, %v: %s", code, err, stderr)
 	}
-	if len(found) != 1 || found[0].Licence != sought || len(found[0].Identities) != 1 || found[0].Identities[0].Company != "Sought A/S" || found[0].Metrics[0] != metric {
+	if len(found) != 1 || found[0].Licence != sought || len(found[0].Identities) != 1 || found[0].Identities[0].Company != "Sought 0047" || found[0].Metrics[0] != metric {
 		t.Errorf("%+v", found)
 	}
 	entries := o.entries()
@@ -87,7 +87,7 @@ func TestRetirement(t *testing.T) {
 		t.Errorf("the log says %+v", entries)
 	}
 	code, stdout, _ = o.steward("breaking", "--release", "12.0", "--reason", "CASE-7")
-	if code != exitDone || !strings.Contains(stdout, "Sought A/S") {
+	if code != exitDone || !strings.Contains(stdout, "Sought 0047") {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 const (
 	testPassword = "correct-horse-battery-staple"
-	testEmail    = "jane@secret.example"
+	testEmail    = "person@secret.example"
 )
 
 // watched is a process of rollcall whose output is kept.

@@ -82,7 +82,7 @@ func writeReport(t *testing.T, dir string) (report, licence string) {
 		"installation_id": "7b2f0c3e-98a1-4c0e-9d6f-0d3c6a1e5b12", "host_id": "7b2f0c3e-98a1-4c0e-9d6f-0d3c6a1e5b13",
 		"session_id": "7b2f0c3e-98a1-4c0e-9d6f-0d3c6a1e5b14", "session_started_at": now.Add(-time.Hour).Format(time.RFC3339),
 		"sequence": 1, "consent": "FULL", "policy_version": 1,
-		"customer":    map[string]any{"company_name": "Example", "email": "admin@example.org", "licence_key": "AAAAA-BBBBB"},
+		"customer":    map[string]any{"company_name": "Customer 0001", "email": "admin@example.org", "licence_key": "AAAAA-BBBBB"},
 		"application": map[string]any{"name": "roboserver", "version": "11.5.0", "edition": "enterprise"},
 		"host":        map[string]any{"os_name": "linux", "os_version": "6.1", "architecture": "amd64", "cpu_count": 4},
 		"counters":    map[string]any{"steps_executed": 112}, "gauges": map[string]any{}, "distincts": map[string]any{},

@@ -29,7 +29,7 @@ import (
 
 const (
 	soughtKey   = "SOUGHT-LICENCE-0042"
-	soughtEmail = "Ada.Sought@Bücher.example"
+	soughtEmail = "Person.Sought@Bücher.example"
 )
 
 // office is what a steward works with: a broker, ClickHouse and the steward's keys.
@@ -120,12 +120,12 @@ func (o *office) keep(r record.Identity, plain identity.Plain, observed time.Tim
 func (o *office) keepAll() {
 	licence := o.pseudonyms.LicenceID(soughtKey)
 	now := time.Now()
-	for _, email := range []string{soughtEmail, "grace@example.org"} {
+	for _, email := range []string{soughtEmail, "second@example.org"} {
 		o.keep(record.Identity{Kind: record.IdentityPerson, Subject: o.pseudonyms.Person(licence, email)}, identity.OfPerson(email), now)
 	}
 	year, month, _ := now.UTC().Date()
 	for _, at := range []time.Time{now, time.Date(year, month-1, 15, 0, 0, 0, 0, time.UTC)} {
-		o.keep(record.Identity{Kind: record.IdentityCompany, Subject: o.pseudonyms.Company(licence)}, identity.OfCompany("Sought \x1b[31mA/S", soughtKey), at)
+		o.keep(record.Identity{Kind: record.IdentityCompany, Subject: o.pseudonyms.Company(licence)}, identity.OfCompany("Sought \x1b[31m0047", soughtKey), at)
 	}
 }
 
@@ -149,7 +149,7 @@ func (o *office) entries() (entries []accessRow) {
 func TestStewardFinds(t *testing.T) {
 	o := newOffice(t)
 	o.keepAll()
-	key, mail := o.file("key", " sought licence 0042\n"), o.file("mail", "ada.sought@xn--bcher-kva.EXAMPLE\n")
+	key, mail := o.file("key", " sought licence 0042\n"), o.file("mail", "person.sought@xn--bcher-kva.EXAMPLE\n")
 	licence := o.pseudonyms.LicenceID(soughtKey)
 
 	code, stdout, stderr := o.steward("find", "--licence-key-file", key, "--reason", "CASE-1", "--output", "json")
@@ -163,16 +163,16 @@ func TestStewardFinds(t *testing.T) {
 			seen[i.Email+i.Company+i.KeyEnd]++
 		}
 	}
-	if len(found.Identities) != 4 || seen[soughtEmail] != 1 || seen["grace@example.org"] != 1 || seen["Sought \x1b[31mA/S0042"] != 2 || found.LicenceID != licence {
+	if len(found.Identities) != 4 || seen[soughtEmail] != 1 || seen["second@example.org"] != 1 || seen["Sought \x1b[31m00470042"] != 2 || found.LicenceID != licence {
 		t.Errorf("found %+v", found)
 	}
 
 	code, stdout, _ = o.steward("find", "--licence-id", licence.String(), "--email-file", mail, "--reason", "CASE-2")
-	if code != exitDone || !strings.Contains(stdout, soughtEmail) || strings.Contains(stdout, "grace@") || strings.Contains(stdout, "A/S") {
+	if code != exitDone || !strings.Contains(stdout, soughtEmail) || strings.Contains(stdout, "second@") || strings.Contains(stdout, "A/S") {
 		t.Errorf("one person: exit %d, %s", code, stdout)
 	}
 	code, stdout, _ = o.steward("find", "--licence-key-file", key, "--reason", "CASE-3")
-	if code != exitDone || strings.Contains(stdout, "\x1b") || !strings.Contains(stdout, "Sought \uFFFD[31mA/S") {
+	if code != exitDone || strings.Contains(stdout, "\x1b") || !strings.Contains(stdout, "Sought \uFFFD[31m0047") {
 		t.Errorf("a client steers the terminal: exit %d, %q", code, stdout)
 	}
 	if code, stdout, _ = o.steward("find", "--licence-id", uuid.NewString(), "--reason", "CASE-4"); code != exitDiffers || !strings.Contains(stdout, "No identity") {
@@ -290,9 +290,9 @@ func TestStewardsWordsAreRefused(t *testing.T) {
 		"two licences":            {"--licence-key-file", key, "--licence-id", uuid.NewString(), "--reason", "CASE-1"},
 		"no reason":               {"--licence-key-file", key},
 		"hardly a reason":         {"--licence-key-file", key, "--reason", "x"},
-		"an address as reason":    {"--licence-key-file", key, "--reason", "for ada.sought@example.com"},
+		"an address as reason":    {"--licence-key-file", key, "--reason", "for person.sought@example.org"},
 		"the key in the reason":   {"--licence-key-file", key, "--reason", "about sought licence 0042"},
-		"the name in the reason":  {"--licence-key-file", key, "--email-file", mail, "--reason", "about Ada.Sought, who called"},
+		"the name in the reason":  {"--licence-key-file", key, "--email-file", mail, "--reason", "about Person.Sought, who called"},
 		"a key as the licence id": {"--licence-id", soughtKey, "--reason", "CASE-1"},
 		"an empty file":           {"--licence-key-file", empty, "--reason", "CASE-1"},
 		"an absent file":          {"--licence-key-file", filepath.Join(o.dir, "absent"), "--reason", "CASE-1"},
@@ -301,7 +301,7 @@ func TestStewardsWordsAreRefused(t *testing.T) {
 		if want := exitUsage; code != want && !strings.Contains(what, "file") || code == exitDone || stdout != "" {
 			t.Errorf("%s: exit %d, %s%s", what, code, stdout, stderr)
 		}
-		if strings.Contains(strings.ToLower(stderr), "ada.sought") || strings.Contains(stderr, soughtKey) {
+		if strings.Contains(strings.ToLower(stderr), "person.sought") || strings.Contains(stderr, soughtKey) {
 			t.Errorf("%s: quoted in %s", what, stderr)
 		}
 	}

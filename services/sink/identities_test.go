@@ -35,7 +35,7 @@ func (w *world) identity(t testing.TB, email string, observed time.Time) record.
 func TestIdentitiesLand(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now().Truncate(time.Millisecond)
-	newest, older := w.identity(t, "new@example.com", now), w.identity(t, "old@example.com", now.Add(-time.Second))
+	newest, older := w.identity(t, "new@example.org", now), w.identity(t, "old@example.org", now.Add(-time.Second))
 	for _, r := range []record.Identity{newest, newest, older} { // one twice, and out of order
 		w.produce(topics.Identities, 0, r.Subject[:], encode(t, &r))
 	}
@@ -59,7 +59,7 @@ func TestIdentitiesLand(t *testing.T) {
 	if n := w.count("SELECT count() FROM " + w.private + ".identities FINAL"); n != 1 {
 		t.Errorf("%d rows, want the newest", n)
 	}
-	if plain, err := identity.Open(bytes.Repeat([]byte{7}, 32), &got); err != nil || plain.Email != "new@example.com" {
+	if plain, err := identity.Open(bytes.Repeat([]byte{7}, 32), &got); err != nil || plain.Email != "new@example.org" {
 		t.Errorf("opened as %+v: %v", plain, err)
 	}
 	if n := w.count("SELECT count() FROM receipts"); n != 0 {
@@ -100,7 +100,7 @@ func TestMalformedIdentityIsADeadLetter(t *testing.T) {
 		func(r *record.Identity) { r.Ciphertext = r.Ciphertext[:15] },
 		func(r *record.Identity) { r.Ciphertext = make([]byte, identity.MaxCiphertextBytes+1) },
 	} {
-		r := w.identity(t, "ada@example.com", time.Now())
+		r := w.identity(t, "person@example.org", time.Now())
 		spoil(&r)
 		w.produce(topics.Identities, 0, nil, encode(t, &r))
 	}
@@ -118,7 +118,7 @@ func TestIdentitiesExpireWithTheirKeys(t *testing.T) {
 	w := newWorld(t)
 	year, month, _ := time.Now().UTC().Date()
 	start := time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)
-	alive, dead := w.identity(t, "alive@example.com", start.AddDate(0, -3, 0)), w.identity(t, "dead@example.com", start.AddDate(0, -4, 0))
+	alive, dead := w.identity(t, "alive@example.org", start.AddDate(0, -3, 0)), w.identity(t, "dead@example.org", start.AddDate(0, -4, 0))
 	for _, r := range []record.Identity{alive, dead} {
 		w.produce(topics.Identities, 0, nil, encode(t, &r))
 	}

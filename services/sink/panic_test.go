@@ -10,7 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-const secret = "jane@secret.example"
+const secret = "person@secret.example"
 
 // TestPanicOfTheWriter: a defect in writing ends the sink, and the error says where it
 // happened without a word of what was being written.
