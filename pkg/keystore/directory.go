@@ -152,8 +152,8 @@ func (d *Directory) look(id ID, now time.Time) cached {
 	entry := d.read(id, now)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for other, e := range d.keys { // few entries, and seldom: what is due or gone leaves the memory
-		if (!e.due.IsZero() && !now.Before(e.due)) || e.key == nil && !now.Before(e.until) {
+	for other, e := range d.keys { // few entries, and seldom: what may be gone by now leaves the memory
+		if !now.Before(e.until) || !e.due.IsZero() && !now.Before(e.due) {
 			delete(d.keys, other)
 		}
 	}

@@ -230,6 +230,12 @@ func TestKeyAppearsAndDisappears(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(trustedFor)
+		if _, err := keys.Key(Day, DayEpoch(time.Now().AddDate(0, 0, 2))); err != nil {
+			t.Errorf("another key: %v", err)
+		}
+		if _, held := keys.keys[ID{Day, today}]; held {
+			t.Error("a destroyed key that nobody asks for stays in memory")
+		}
 		if _, err := keys.Key(Day, today); !errors.Is(err, ErrDestroyed) {
 			t.Errorf("after it was destroyed: %v, want ErrDestroyed", err)
 		}

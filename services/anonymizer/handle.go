@@ -34,6 +34,9 @@ const (
 // map costs as much as the largest it has been.
 const maxPooledMetrics = 512
 
+// maxPooledBytes bounds the copy of a record that waits in the pool.
+const maxPooledBytes = 64 << 10
+
 // handler turns a raw report into a clean one.
 type handler struct {
 	topicID      uuid.UUID // of reports.raw; set before the relay runs
@@ -213,6 +216,10 @@ func (h *handler) release(s *scratch) {
 	}
 	s.report = report.Report{Counters: s.report.Counters, Gauges: s.report.Gauges, Distincts: s.report.Distincts}
 	s.raw = record.Raw{}
+	clear(s.again[:cap(s.again)]) // of the previous release's records it is the report in clear
+	if cap(s.again) > maxPooledBytes {
+		s.again = nil
+	}
 	s.clean = record.Clean{MetricIDs: s.clean.MetricIDs[:0], MetricValues: s.clean.MetricValues[:0], Unknown: s.clean.Unknown[:0]}
 	s.selection.forget()
 	h.scratches.Put(s)

@@ -285,6 +285,26 @@ func TestDestroyedPepperIsFatal(t *testing.T) {
 	}
 }
 
+// A pepper that is destroyed while the anonymizer runs stops it: what it would go on
+// making could be joined with nothing.
+func TestPepperDestroyedMeanwhileIsFatal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		ring := newKeyring(b.keys, b.checks)
+		if err := ring.look(b.received); err != nil {
+			t.Fatal(err)
+		}
+		if err := keystore.Destroy(b.keyDir, keystore.Pepper, keystore.PepperEpoch); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second) // of virtual time: the keystore looks again
+		var fatal *fault.FatalError
+		if err := ring.look(b.received); !errors.As(err, &fatal) {
+			t.Errorf("%v, want it fatal", err)
+		}
+	})
+}
+
 func TestReadyOnlyWithTheDaysKeys(t *testing.T) {
 	b := newBench(t)
 	if b.checks.Failing()[keysCheck] == "" {

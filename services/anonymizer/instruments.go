@@ -11,12 +11,12 @@ import (
 	catalogue "rollcall/schemas/metrics"
 )
 
-// dropReason is why an optional metric was not covered by a report's consent.
+// dropReason is why a catalogued metric was not covered by a report's consent.
 type dropReason int
 
 const (
 	dropConsent dropReason = iota // the consent was REQUIRED
-	dropPolicy                    // FULL, to a policy older than the metric's since_policy
+	dropPolicy                    // a policy older than the metric's since_policy
 	dropReasons
 )
 
@@ -27,23 +27,21 @@ func (r dropReason) word() string { return [dropReasons]string{"consent", "polic
 // customer. The counts are plain numbers that the meter reads when it exports: a report
 // touches up to a score of them.
 type instruments struct {
-	optionalDropped map[uint16]*[dropReasons]atomic.Int64 // by metric id; the map itself never changes
-	unknownDropped  atomic.Int64                          // without consent
-	unknownExcess   atomic.Int64                          // beyond maxUnknown
-	stringsCut      [fieldCount]atomic.Int64
-	identities      atomic.Int64
-	geoipUnknown    atomic.Int64
-	keysDestroyed   atomic.Int64
+	dropped        map[uint16]*[dropReasons]atomic.Int64 // by metric id, of the whole catalogue; the map itself never changes
+	unknownDropped atomic.Int64                          // without consent
+	unknownExcess  atomic.Int64                          // beyond maxUnknown
+	stringsCut     [fieldCount]atomic.Int64
+	identities     atomic.Int64
+	geoipUnknown   atomic.Int64
+	keysDestroyed  atomic.Int64
 
 	registration metric.Registration
 }
 
 func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instruments, error) {
-	in := &instruments{optionalDropped: map[uint16]*[dropReasons]atomic.Int64{}}
+	in := &instruments{dropped: map[uint16]*[dropReasons]atomic.Int64{}}
 	for _, m := range metrics.All() {
-		if m.Collection == catalogue.Optional {
-			in.optionalDropped[m.ID] = &[dropReasons]atomic.Int64{}
-		}
+		in.dropped[m.ID] = &[dropReasons]atomic.Int64{}
 	}
 	var failed error
 	counter := func(name, unit, description string) metric.Int64ObservableCounter {
@@ -53,7 +51,7 @@ func newInstruments(meter metric.Meter, metrics *catalogue.Catalogue) (*instrume
 		}
 		return c
 	}
-	dropped := counter("rollcall.anonymizer.dropped", "{metric}", "Metrics not passed on. Optional ones, by rollcall.metric.id: without FULL consent (consent), or newer than the policy agreed to (policy). Unknown ones: without FULL consent (unknown), or beyond the first 50 of a report (unknown_excess).")
+	dropped := counter("rollcall.anonymizer.dropped", "{metric}", "Metrics not passed on. Catalogued ones, by rollcall.metric.id: without FULL consent (consent), or newer than the policy agreed to (policy). Unknown ones: without FULL consent (unknown), or beyond the first 50 of a report (unknown_excess).")
 	cut := counter("rollcall.anonymizer.strings.cut", "{string}", "Texts replaced by (other), by field.")
 	identities := counter("rollcall.anonymizer.identities", "{record}", "Identities produced.")
 	unknown := counter("rollcall.anonymizer.geoip.unknown", "{report}", "Reports from an address whose country is not known.")
@@ -82,7 +80,7 @@ func (in *instruments) observeDropped(o metric.Observer, dropped metric.Int64Obs
 	because := func(reason string, more ...attribute.KeyValue) metric.ObserveOption {
 		return metric.WithAttributes(append(more, attribute.String("rollcall.drop.reason", reason))...)
 	}
-	for id, counts := range in.optionalDropped {
+	for id, counts := range in.dropped {
 		for reason := range dropReasons {
 			if n := counts[reason].Load(); n > 0 {
 				o.ObserveInt64(dropped, n, because(reason.word(), attribute.Int("rollcall.metric.id", int(id))))
@@ -93,11 +91,7 @@ func (in *instruments) observeDropped(o metric.Observer, dropped metric.Int64Obs
 	o.ObserveInt64(dropped, in.unknownExcess.Load(), because("unknown_excess"))
 }
 
-func (in *instruments) dropOptional(id uint16, why dropReason) {
-	if counts := in.optionalDropped[id]; counts != nil {
-		counts[why].Add(1)
-	}
-}
+func (in *instruments) drop(id uint16, why dropReason) { in.dropped[id][why].Add(1) }
 
 // close ends the callback. What it could return is that it was ended before.
 func (in *instruments) close() { _ = in.registration.Unregister() }

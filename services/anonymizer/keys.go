@@ -141,6 +141,9 @@ func (k *keyring) look(now time.Time) error {
 		ids[id] = true
 	}
 	k.mu.Unlock()
+	if errors.Is(k.keys.Check(keystore.Pepper, keystore.PepperEpoch), keystore.ErrDestroyed) {
+		k.licences.Store(nil) // pseudonyms looks again, and says that it is fatal
+	}
 	_, err := k.pseudonyms()
 	if fatal := (*fault.FatalError)(nil); errors.As(err, &fatal) {
 		return err

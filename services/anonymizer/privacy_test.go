@@ -145,11 +145,15 @@ func TestPooledStateHoldsNothing(t *testing.T) {
 	r := sample()
 	r.Counters["person@example.org"] = 1
 	s.report = *r
-	s.raw = record.Raw{Envelope: []byte("x")}
+	s.raw, s.again = record.Raw{Envelope: []byte("x")}, []byte("person@example.org")
+	again := s.again
 	s.selection.choose(&s.report)
 	b.handler.release(s)
 	if len(s.report.Counters) > 0 || s.report.Customer != (report.Customer{}) || s.raw.Envelope != nil {
 		t.Errorf("left behind: %+v", s)
+	}
+	if !bytes.Equal(again, make([]byte, len(again))) {
+		t.Errorf("left behind: %q", again)
 	}
 	for _, stranger := range s.selection.strangers[:cap(s.selection.strangers)] {
 		if stranger.name != "" {

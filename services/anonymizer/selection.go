@@ -88,7 +88,7 @@ func (s *selection) add(kind catalogue.Kind, word string, values map[string]int6
 		if ok {
 			if why, covered := s.covers(m); !covered {
 				s.optionalDropped++
-				s.metrics.dropOptional(m.ID, why)
+				s.metrics.drop(m.ID, why)
 				continue
 			}
 		}

@@ -190,4 +190,11 @@ func TestRequiredOfALaterPolicy(t *testing.T) {
 			t.Errorf("since policy %d, agreed to %d: covered %t, reason %v", test.since, test.agreed, covered, why)
 		}
 	}
+	b := newBench(t)
+	for _, m := range catalogue.Embedded().All() { // required ones are counted by metric too
+		b.metrics.drop(m.ID, dropPolicy)
+		if n := b.metrics.dropped[m.ID][dropPolicy].Load(); n != 1 {
+			t.Errorf("%s was counted %d times", m.Name, n)
+		}
+	}
 }
