@@ -156,6 +156,20 @@ func TestBrokerComesBack(t *testing.T) {
 	}
 }
 
+// What is no report cannot find out whether the broker is back, so it must not use up
+// the probe that a report could be.
+func TestOnlyReportsProbe(t *testing.T) {
+	b := start(t)
+	b.service.broker.down.Store(true)
+	b.service.broker.nextProbe.Store(0) // due
+	if got := b.post([]byte("no report")); got.status != http.StatusBadRequest {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusAccepted {
+		t.Errorf("%d %s: the probe was used up", got.status, got.body)
+	}
+}
+
 func TestBacklog(t *testing.T) {
 	b := start(t, config(func(c *Config) { c.MaxBufferedRecords = 1 }))
 	held, release := b.hold()

@@ -66,7 +66,7 @@ func (s *Service) respond(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if r.ContentLength > maxWireBytes {
 		return answer{status: http.StatusRequestEntityTooLarge, reason: reasonTooLarge, hangUp: true}, 0
 	}
-	if !s.broker.allows(now) {
+	if s.broker.refuses(now) {
 		return later(http.StatusServiceUnavailable, reasonBrokerDown, brokerRetry), 0
 	}
 	x, ok := s.begin()
@@ -172,6 +172,9 @@ func (s *Service) accept(ctx context.Context, r *http.Request, x *exchange, addr
 			s.tel.Logger.ErrorContext(ctx, "report could not be sealed", "error", err)
 		}
 		return later(http.StatusServiceUnavailable, reasonSealing, brokerRetry)
+	}
+	if !s.broker.allows(now) {
+		return later(http.StatusServiceUnavailable, reasonBrokerDown, brokerRetry)
 	}
 	if err := s.broker.produce(r.Context(), x, now); err != nil {
 		return unproduced(err)
