@@ -70,11 +70,11 @@ func (l *lab) report(licence, installation, session uuid.UUID, ago int, sequence
 	for _, metric := range metricIDs {
 		values[metric] = value
 	}
-	batch, err := l.conn.PrepareBatch(l.t.Context(), "INSERT INTO session_days (licence_id, installation_id, session_id, report_id, day, application, app_version, sequence, kind, consent, policy_version, received_at, `values`, suspect)")
+	batch, err := l.conn.PrepareBatch(l.t.Context(), "INSERT INTO session_days (licence_id, installation_id, session_id, report_id, day, application, app_version, sequence, kind, consent, policy_version, received_at, sent_at, session_started_at, host_id, cpu_count, country, `values`, suspect)")
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	err = batch.Append(licence, installation, session, uuid.New(), day, "roboserver", "11.5.0.2", sequence, "DAILY", "FULL", int32(3), day.Add(12*time.Hour),
+	err = batch.Append(licence, installation, session, uuid.New(), day, "roboserver", "11.5.0.2", sequence, "DAILY", "FULL", int32(3), day.Add(12*time.Hour), day.Add(12*time.Hour), day.Add(8*time.Hour), id(licence, "host"), uint32(4), "DK",
 		values, map[uint16]uint64{2: 1 << 53})
 	if err := errors.Join(err, batch.Send()); err != nil {
 		l.t.Fatal(err)
@@ -108,6 +108,9 @@ func (l *lab) shown() map[string][]string {
 		"SELECT toString(tuple(*)) FROM v1_feature_adoption",
 		"SELECT toString(tuple(*)) FROM v1_consent",
 		"SELECT toString(tuple(licence_id, day, installation_id, session_id, sequence, received_at, mapSort(values), suspect)) FROM counted_session_days",
+		"SELECT toString(tuple(licence_id, installation_id, session_id, first_day, last_day)) FROM v1_sessions",
+		"SELECT toString(tuple(licence_id, received_day, installation_id, licence_installations)) FROM v1_licence_places",
+		"SELECT toString(tuple(licence_id, day, entitlement, used_certain)) FROM v1_compliance WHERE entitlement IN ('validity', 'edition')",
 	} {
 		all[query] = l.texts(query)
 	}

@@ -7,8 +7,6 @@ ALTER TABLE v1_licence_day MODIFY SQL SECURITY DEFINER DEFINER = rollcall_define
 
 ALTER TABLE v1_licence_day_live MODIFY SQL SECURITY DEFINER DEFINER = rollcall_definer;
 
-ALTER TABLE v1_feature_usage MODIFY SQL SECURITY DEFINER DEFINER = rollcall_definer;
-
 ALTER TABLE v1_data_quality MODIFY SQL SECURITY DEFINER DEFINER = rollcall_definer;
 
 -- The dimensions, for readers who have no right on the tables.

@@ -62,7 +62,6 @@ CREATE VIEW IF NOT EXISTS session_days_judged
     session_id         UUID COMMENT 'Pseudonym of the session, scoped to the licence',
     sequence           UInt64 COMMENT 'Number of the report in its session; the highest counts',
     report_id          UUID COMMENT 'Pseudonym of the report that this state is from, scoped to the licence; breaks ties of sequence',
-    version            UInt128 COMMENT 'sequence << 64 | first half of report_id: the highest counts',
     kind               Enum8('STARTUP' = 1, 'DAILY' = 2, 'SHUTDOWN' = 3) COMMENT 'Why the report was sent',
     received_at        DateTime64(3, 'UTC') COMMENT 'Clock of the gateway at receipt',
     sent_at            DateTime64(3, 'UTC') COMMENT 'Clock of the client when it sent the report',
@@ -72,14 +71,9 @@ CREATE VIEW IF NOT EXISTS session_days_judged
     app_version        LowCardinality(String) COMMENT 'Release of the application, up to four numbers, or (other)',
     edition            LowCardinality(String) COMMENT 'Edition of the application, or (other)',
     os_name            LowCardinality(String) COMMENT 'Operating system family, or (other)',
-    os_version         LowCardinality(String) COMMENT 'Release of the operating system, up to two numbers, or (other)',
-    architecture       LowCardinality(String) COMMENT 'Processor architecture, or (other)',
     cpu_count          UInt32 COMMENT 'Logical CPUs as reported',
     host_id            UUID COMMENT 'Pseudonym of the boot of the host, scoped to the licence',
     country            LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 code of the address; empty: unknown',
-    asn                UInt32 COMMENT 'Autonomous system number of the address; 0: unknown',
-    simulated          Bool COMMENT 'received_at was simulated',
-    registered         Bool COMMENT 'The registry had the licence for that day when the report was enriched',
     entitled_cpus      Int64 COMMENT 'CPUs the licence was entitled to; 0: unknown or unlimited',
     `values`           Map(UInt16, UInt64) COMMENT 'Accepted value of each metric by metric_id, 0 to 2^53',
     suspect            Map(UInt16, UInt64) COMMENT 'Value beyond what is plausible, by metric_id; kept out of the sums',
@@ -90,8 +84,8 @@ CREATE VIEW IF NOT EXISTS session_days_judged
     quarantined        UInt8 COMMENT '1: the licence, the installation or the session is in quarantine on this day'
 )
 AS SELECT
-    licence_id, day, application, installation_id, session_id, sequence, report_id, version, kind, received_at, sent_at, session_started_at, consent,
-    policy_version, app_version, edition, os_name, os_version, architecture, cpu_count, host_id, country, asn, simulated, registered, entitled_cpus,
+    licence_id, day, application, installation_id, session_id, sequence, report_id, kind, received_at, sent_at, session_started_at, consent,
+    policy_version, app_version, edition, os_name, cpu_count, host_id, country, entitled_cpus,
     `values`, suspect, refused, unknown_hashes, unknown_kinds, flags,
     (
         (session_id, day) IN (SELECT subject_id, day FROM quarantined_days)
@@ -100,6 +94,43 @@ AS SELECT
     ) AS quarantined
 FROM session_days FINAL
 COMMENT 'Latest state of each session and day, and whether it is in quarantine: read with WHERE NOT quarantined. Grain: licence, day, application, installation and session. Internal.';
+
+-- The one place that says which session-days count: every view but those that show what
+-- is in quarantine reads it.
+CREATE VIEW IF NOT EXISTS counted_session_days
+(
+    licence_id         UUID                   COMMENT 'Pseudonym of the licence',
+    day                Date                   COMMENT 'UTC day that the values belong to',
+    application        LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
+    installation_id    UUID                   COMMENT 'Pseudonym of the installation, scoped to the licence',
+    session_id         UUID                   COMMENT 'Pseudonym of the session, scoped to the licence',
+    sequence           UInt64                 COMMENT 'Number of the report in its session',
+    report_id          UUID                   COMMENT 'Pseudonym of the report that this state is from, scoped to the licence',
+    kind               Enum8('STARTUP' = 1, 'DAILY' = 2, 'SHUTDOWN' = 3) COMMENT 'Why the report was sent',
+    received_at        DateTime64(3, 'UTC')   COMMENT 'Clock of the gateway at receipt',
+    sent_at            DateTime64(3, 'UTC')   COMMENT 'Clock of the client when it sent the report',
+    session_started_at DateTime64(3, 'UTC')   COMMENT 'Clock of the client when the session began',
+    consent            Enum8('REQUIRED' = 1, 'FULL' = 2) COMMENT 'Consent that the report was sent under',
+    policy_version     Int32                  COMMENT 'Version of the privacy policy agreed to',
+    app_version        LowCardinality(String) COMMENT 'Release of the application, up to four numbers, or (other)',
+    edition            LowCardinality(String) COMMENT 'Edition of the application, or (other)',
+    os_name            LowCardinality(String) COMMENT 'Operating system family, or (other)',
+    cpu_count          UInt32                 COMMENT 'Logical CPUs as reported',
+    host_id            UUID                   COMMENT 'Pseudonym of the boot of the host, scoped to the licence',
+    country            LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 code of the address; empty: unknown',
+    `values`           Map(UInt16, UInt64)    COMMENT 'Accepted value of each metric by metric_id, 0 to 2^53',
+    suspect            Map(UInt16, UInt64)    COMMENT 'Value beyond what is plausible, by metric_id',
+    refused            Array(UInt16)          COMMENT 'Metric ids whose value was negative or beyond 2^53',
+    unknown_hashes     Array(UUID)            COMMENT 'Keyed hash of kind and name of each metric that the catalogue does not have',
+    unknown_kinds      Array(Enum8('COUNTER' = 1, 'GAUGE' = 2, 'DISTINCT' = 3)) COMMENT 'Kind of each metric in unknown_hashes, as sent',
+    flags              Array(LowCardinality(String)) COMMENT 'What the enricher noticed'
+)
+AS SELECT
+    licence_id, day, application, installation_id, session_id, sequence, report_id, kind, received_at, sent_at, session_started_at, consent, policy_version,
+    app_version, edition, os_name, cpu_count, host_id, country, `values`, suspect, refused, unknown_hashes, unknown_kinds, flags
+FROM session_days_judged
+WHERE NOT quarantined
+COMMENT 'Session-days that count. Grain: licence, day, application, installation and session. Internal.';
 
 -- The rules stand here once; what they say of rows in quarantine is shown beside.
 CREATE VIEW IF NOT EXISTS licence_day_judged
@@ -180,9 +211,9 @@ FROM
         day, licence_id, application, app_version, installation_id, metric_id,
         sum(toUInt128(number)) AS amount,
         toUInt128(max(number)) AS highest
-    FROM session_days_judged
+    FROM counted_session_days
     ARRAY JOIN mapKeys(`values`) AS metric_id, mapValues(`values`) AS number
-    WHERE NOT quarantined AND number > 0
+    WHERE number > 0
     GROUP BY day, licence_id, application, app_version, installation_id, metric_id
 ) AS used
 INNER JOIN (SELECT metric_id, name, kind, lifecycle, replaced_by FROM metrics FINAL) AS kinds USING (metric_id)

@@ -29,8 +29,7 @@ FROM
         argMax(consent, (session_started_at, sequence, session_id)) AS newest,
         argMax(policy_version, (session_started_at, sequence, session_id)) AS policy,
         uniqExact(consent) AS consents
-    FROM session_days_judged
-    WHERE NOT quarantined
+    FROM counted_session_days
     GROUP BY day, application, app_version, licence_id, installation_id
 )
 GROUP BY day, application, app_version
@@ -49,7 +48,7 @@ CREATE VIEW IF NOT EXISTS v1_feature_adoption
     application   LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
     app_version   LowCardinality(String) COMMENT 'Release of the application, or (other)',
     installations UInt64                 COMMENT 'Installations that reported',
-    covered       UInt64                 COMMENT 'Of them, those whose consent covers the metric: all for a required one, else FULL to since_policy or later in at least one session',
+    covered       UInt64                 COMMENT 'Of them, those whose consent covers the metric in at least one session: agreed to since_policy or later (the first policy: always), for an optional one under FULL',
     used          UInt64                 COMMENT 'Of the covered ones, those with a value above 0',
     adoption      Nullable(Float64)      COMMENT 'used / covered; null where no consent covers the metric: then nothing is known, which is not disuse'
 )
@@ -57,7 +56,9 @@ DEFINER = rollcall_definer SQL SECURITY DEFINER
 AS SELECT
     day, metric_id, kinds.name AS metric, kinds.kind AS kind, kinds.collection AS collection, kinds.since_policy AS since_policy,
     kinds.lifecycle AS lifecycle, kinds.replaced_by AS replaced_by, base.application AS application, app_version, installations,
-    if(kinds.collection = 'required', installations,
+    multiIf(
+        kinds.collection = 'required' AND kinds.since_policy <= 1, installations,
+        kinds.collection = 'required', arraySum((policy, n) -> if(policy >= kinds.since_policy, n, 0), mapKeys(policies), mapValues(policies)),
         arraySum((policy, n) -> if(policy >= kinds.since_policy, n, 0), mapKeys(full_policies), mapValues(full_policies))) AS covered,
     uses[metric_id] AS used,
     if(covered = 0, NULL, used / covered) AS adoption
@@ -66,6 +67,7 @@ FROM
     SELECT
         day, application, app_version,
         count() AS installations,
+        CAST(sumMap(map(any_policy, toUInt64(1))), 'Map(Int32, UInt64)') AS policies,
         CAST(sumMapIf(map(policy, toUInt64(1)), consents_fully), 'Map(Int32, UInt64)') AS full_policies,
         CAST(sumMap(mapFromArrays(ids, arrayWithConstant(length(ids), toUInt64(1)))), 'Map(UInt16, UInt64)') AS uses
     FROM
@@ -73,10 +75,10 @@ FROM
         SELECT
             day, application, app_version, licence_id, installation_id,
             countIf(consent = 'FULL') > 0 AS consents_fully,
+            max(policy_version) AS any_policy,
             maxIf(policy_version, consent = 'FULL') AS policy,
             groupUniqArrayArray(arrayFilter((id, number) -> number > 0, mapKeys(`values`), mapValues(`values`))) AS ids
-        FROM session_days_judged
-        WHERE NOT quarantined
+        FROM counted_session_days
         GROUP BY day, application, app_version, licence_id, installation_id
     )
     GROUP BY day, application, app_version

@@ -1,37 +1,6 @@
 -- +goose Up
 -- The answers for analysts: who uses what, in every dimension, beside who could have.
 
--- The one place that says which session-days count. All views of this file read it.
-CREATE VIEW IF NOT EXISTS counted_session_days
-(
-    licence_id         UUID                   COMMENT 'Pseudonym of the licence',
-    day                Date                   COMMENT 'UTC day that the values belong to',
-    application        LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
-    installation_id    UUID                   COMMENT 'Pseudonym of the installation, scoped to the licence',
-    session_id         UUID                   COMMENT 'Pseudonym of the session, scoped to the licence',
-    sequence           UInt64                 COMMENT 'Number of the report in its session',
-    received_at        DateTime64(3, 'UTC')   COMMENT 'Clock of the gateway at receipt',
-    sent_at            DateTime64(3, 'UTC')   COMMENT 'Clock of the client when it sent the report',
-    session_started_at DateTime64(3, 'UTC')   COMMENT 'Clock of the client when the session began',
-    consent            Enum8('REQUIRED' = 1, 'FULL' = 2) COMMENT 'Consent that the report was sent under',
-    policy_version     Int32                  COMMENT 'Version of the privacy policy agreed to',
-    app_version        LowCardinality(String) COMMENT 'Release of the application, up to four numbers, or (other)',
-    edition            LowCardinality(String) COMMENT 'Edition of the application, or (other)',
-    os_name            LowCardinality(String) COMMENT 'Operating system family, or (other)',
-    country            LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 code of the address; empty: unknown',
-    `values`           Map(UInt16, UInt64)    COMMENT 'Accepted value of each metric by metric_id, 0 to 2^53',
-    suspect            Map(UInt16, UInt64)    COMMENT 'Value beyond what is plausible, by metric_id',
-    refused            Array(UInt16)          COMMENT 'Metric ids whose value was negative or beyond 2^53',
-    unknown_hashes     Array(UUID)            COMMENT 'Keyed hash of kind and name of each metric that the catalogue does not have',
-    unknown_kinds      Array(Enum8('COUNTER' = 1, 'GAUGE' = 2, 'DISTINCT' = 3)) COMMENT 'Kind of each metric in unknown_hashes, as sent'
-)
-AS SELECT
-    licence_id, day, application, installation_id, session_id, sequence, received_at, sent_at, session_started_at, consent, policy_version,
-    app_version, edition, os_name, country, `values`, suspect, refused, unknown_hashes, unknown_kinds
-FROM session_days_judged
-WHERE NOT quarantined
-COMMENT 'Session-days that count. Grain: licence, day, application, installation and session. Internal.';
-
 -- An installation and day, with the terms that were in force on that day. Its release,
 -- edition, system and country are those of its newest session: so each installation
 -- stands in one segment of a dimension, and segments add up.
@@ -47,6 +16,7 @@ CREATE VIEW IF NOT EXISTS installation_days
     country         LowCardinality(String) COMMENT 'Country of the newest session; empty: unknown',
     full_consent    UInt8                  COMMENT '1: at least one session under FULL',
     policy_version  Int32                  COMMENT 'Newest policy agreed to by a session under FULL; 0: none',
+    any_policy      Int32                  COMMENT 'Newest policy agreed to by any session',
     edition_sold    LowCardinality(String) COMMENT 'Edition of the terms of that day; empty: none',
     industry        LowCardinality(String) COMMENT 'Industry of the terms of that day; empty: none',
     in_force        UInt8                  COMMENT '1: the registry has terms that are valid on that day'
@@ -54,7 +24,7 @@ CREATE VIEW IF NOT EXISTS installation_days
 AS SELECT
     base.day AS day, base.licence_id AS licence_id, base.application AS application, base.installation_id AS installation_id,
     base.newest_version AS app_version, base.newest_edition AS edition, base.newest_os AS os_name, base.newest_country AS country,
-    base.fully AS full_consent, base.policy AS policy_version,
+    base.fully AS full_consent, base.policy AS policy_version, base.any_policy AS any_policy,
     terms.edition_sold AS edition_sold, terms.industry AS industry,
     toUInt8(terms.known = 1 AND ifNull(terms.valid_until, toDate('2149-06-06')) >= base.day) AS in_force
 FROM
@@ -66,7 +36,8 @@ FROM
         argMax(os_name, (session_started_at, sequence, session_id)) AS newest_os,
         argMax(country, (session_started_at, sequence, session_id)) AS newest_country,
         toUInt8(countIf(consent = 'FULL') > 0) AS fully,
-        maxIf(policy_version, consent = 'FULL') AS policy
+        maxIf(policy_version, consent = 'FULL') AS policy,
+        max(policy_version) AS any_policy
     FROM counted_session_days
     GROUP BY day, licence_id, application, installation_id
 ) AS base
@@ -105,7 +76,7 @@ AS SELECT
     base.app_version AS app_version, base.edition AS edition, base.os_name AS os_name, base.country AS country,
     base.edition_sold AS edition_sold, base.industry AS industry,
     toUInt8(uses.highest > 0) AS is_used,
-    toUInt8(uses.highest > 0 OR kinds.collection = 'required' OR (base.full_consent = 1 AND base.policy_version >= kinds.since_policy)) AS is_covered,
+    toUInt8(uses.highest > 0 OR (kinds.collection = 'required' AND (kinds.since_policy <= 1 OR base.any_policy >= kinds.since_policy)) OR (base.full_consent = 1 AND base.policy_version >= kinds.since_policy)) AS is_covered,
     if(kinds.kind = 'counter', uses.total, toUInt128(uses.highest)) AS amount
 FROM installation_days AS base
 INNER JOIN

@@ -59,8 +59,7 @@ FROM
             argMax(edition, (sequence, report_id)) AS sold_as,
             argMax(country, (sequence, report_id)) AS place,
             max(has(flags, 'CLOCK_SKEW')) = 1 OR min(session_started_at) > spoke_at AS doubtful
-        FROM session_days_judged
-        WHERE NOT quarantined
+        FROM counted_session_days
         GROUP BY licence_id, application, installation_id, session_id
     )
     GROUP BY licence_id, application, installation_id
@@ -200,9 +199,13 @@ FROM
 )
 ARRAY JOIN month AS month_days, arrayCumSum(month.2) AS to_date
 UNION ALL
-SELECT licence_id, day, 'validity', '', uniqExact(installation_id), uniqExact(installation_id) FROM session_days_judged WHERE NOT quarantined GROUP BY licence_id, day
-UNION ALL
-SELECT licence_id, day, 'edition', lower(toString(edition)), uniqExact(installation_id), uniqExact(installation_id) FROM session_days_judged WHERE NOT quarantined GROUP BY licence_id, day, edition
+SELECT licence_id, day, used_as.1, used_as.2, uniqExact(installation_id), uniqExact(installation_id)
+FROM
+(
+    SELECT licence_id, day, installation_id, arrayJoin([('validity', ''), ('edition', lower(toString(edition)))]) AS used_as
+    FROM counted_session_days
+)
+GROUP BY licence_id, day, used_as
 COMMENT 'What a licence used of each entitlement. Grain: licence, day, entitlement and word. Internal: analysts read v1_compliance.';
 
 CREATE VIEW IF NOT EXISTS v1_compliance
