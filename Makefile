@@ -84,7 +84,7 @@ prove: ## Run one proof: NAME=kafka-exact, SIZE=full or small; without NAME, lis
 
 .PHONY: bench
 bench: ## Run the Go benchmarks; for stages as processes see `make prove`.
-	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./services/...
+	$(GO) test -tags embedded -run '^$$' -bench . -benchmem ./pkg/... ./services/... ./scripts/canary
 
 .PHONY: fuzz
 fuzz: ## Fuzz each decoder for FUZZTIME (30s) beyond its seeds.

@@ -89,9 +89,6 @@ func (p *Plan) Licences() []Licence { return p.licences }
 // Start returns the first moment of the fleet.
 func (p *Plan) Start() time.Time { return time.UnixMilli(p.days.start).UTC() }
 
-// Halfway returns the moment from which deliveries belong to the second phase.
-func (p *Plan) Halfway() time.Time { return time.UnixMilli(p.days.halfway).UTC() }
-
 func (p *Plan) metricsOf(application string) []Metric { return p.metrics[application] }
 
 // slice is how far the simulation goes at a time: what is in memory is the reports

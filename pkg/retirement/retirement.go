@@ -22,9 +22,9 @@ type Window struct {
 // DefaultDays is how long a window is where nothing else is asked for.
 const DefaultDays = 90
 
-// KeptDays is how many days before today still have all of their session-days
+// keptDays is how many days before today still have all of their session-days
 // (docs/clickhouse.md): who was covered by consent is not known of older ones.
-const KeptDays = 99
+const keptDays = 99
 
 // minDays is the shortest window: each of its thirds has some days then.
 const minDays = 9
@@ -39,9 +39,9 @@ func NewWindow(last time.Time, days int, now time.Time) (Window, error) {
 		return Window{}, fmt.Errorf("a window of %d days: at least %d are needed to see a trend", days, minDays)
 	case !w.Last.Before(today):
 		return Window{}, fmt.Errorf("the window ends %s, a day that is not over", w.Last.Format(time.DateOnly))
-	case w.First.Before(today.AddDate(0, 0, -KeptDays)):
+	case w.First.Before(today.AddDate(0, 0, -keptDays)):
 		return Window{}, fmt.Errorf("the window begins %s, but who was covered by consent is known from %s on: session-days are kept for 100 days",
-			w.First.Format(time.DateOnly), today.AddDate(0, 0, -KeptDays).Format(time.DateOnly))
+			w.First.Format(time.DateOnly), today.AddDate(0, 0, -keptDays).Format(time.DateOnly))
 	}
 	return w, nil
 }

@@ -87,8 +87,8 @@ type Proof struct {
 	Name string
 	// Claim is what is shown, in a line.
 	Claim string
-	// Tested proofs are of correctness and run, small, in make test too; those of
-	// speed do not.
+	// Tested proofs run, small, in make test too: those of correctness that take about a
+	// minute.
 	Tested bool
 	// Run returns the figure seen and whether the claim holds. An error says that
 	// it could not be shown: then it does not hold.

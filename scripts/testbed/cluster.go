@@ -250,9 +250,6 @@ func (c *Cluster) newProcess(service string, number int) (*Process, error) {
 // Gateways returns the base URLs of the gateways, without a slash at the end.
 func (c *Cluster) Gateways() []string { return c.gateways }
 
-// ConfigPath returns the configuration that commands run with.
-func (c *Cluster) ConfigPath() string { return c.configPath("rollcall") }
-
 // Service returns the processes of one service.
 func (c *Cluster) Service(name string) []*Process { return c.processes[name] }
 

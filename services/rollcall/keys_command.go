@@ -127,6 +127,7 @@ func (c *keysListCommand) Run(_ context.Context, a *app) error {
 
 type keysDestroyCommand struct {
 	keystoreSections
+	output
 	Class string `arg:"" help:"Class of the key: day, identity, opening or sealing." enum:"day,identity,opening,sealing"`
 	Epoch string `arg:"" help:"Epoch of the key: a day (2006-01-02) or a month (2006-01)."`
 	Yes   bool   `help:"Confirm: this cannot be undone."`
@@ -150,8 +151,13 @@ func (c *keysDestroyCommand) Run(_ context.Context, a *app) error {
 	if err := keystore.Destroy(c.Keystore.Dir, keystore.Class(c.Class), c.Epoch); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "destroyed %s/%s\n", c.Class, c.Epoch)
-	return err
+	type keyDestroyed struct {
+		Class string `json:"class"`
+		Epoch string `json:"epoch"`
+	}
+	return c.show(a.stdout, keyDestroyed{c.Class, c.Epoch}, func(w *columns) {
+		w.row("destroyed " + c.Class + "/" + c.Epoch)
+	})
 }
 
 type keysExportCommand struct {
