@@ -38,8 +38,12 @@ test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the
 
 .PHONY: parts
 parts: go ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
-	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java; \
+	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium; \
 	  echo "parts took $$((SECONDS - start)) s"
+
+.PHONY: plots
+plots: ## Bundle the library that draws the report's plots again, from npm (needs Node).
+	./scripts/plot/build.sh
 
 .PHONY: build
 build: ## Build bin/rollcall with the loader of the embedded ClickHouse.
@@ -70,12 +74,12 @@ fmt: $(GOLANGCI) ## Format all Go files.
 .PHONY: generate
 generate: ## Write the generated files again.
 	$(GO) run ./scripts/dictionary
-	$(GO) test ./schemas/... ./pkg/access ./services/rollcall -run 'Generated|Golden' -update
+	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -update
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -update
 
 .PHONY: check-generate
 check-generate: ## Fail where a generated file is stale.
-	$(GO) test ./schemas/... ./pkg/access ./services/rollcall -run 'Generated|Golden' -count 1
+	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -count 1
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -count 1
 
 .PHONY: prove

@@ -1,5 +1,7 @@
 package access
 
+import "slices"
+
 // Roles returns ClickHouse's roles and what each may do. Gateway, anonymizer and
 // enricher have none: they cannot reach ClickHouse at all.
 func Roles() []Role {
@@ -8,7 +10,7 @@ func Roles() []Role {
 
 func migrator() Role {
 	changes := []string{
-		"CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW", "SHOW", "ALTER COLUMN", "ALTER INDEX", "ALTER TTL", "ALTER SETTINGS",
+		"CREATE TABLE", "CREATE VIEW", "DROP TABLE", "DROP VIEW", "SHOW", "ALTER COLUMN", "ALTER INDEX", "ALTER PROJECTION", "ALTER TTL", "ALTER SETTINGS",
 		"ALTER MODIFY COMMENT", "ALTER VIEW",
 	}
 	return Role{
@@ -47,12 +49,18 @@ func definer() Role {
 			reads("receipts", "v1_data_quality"),
 			reads("metrics", "names and kinds of metrics"),
 			reads("licences", "v1_licences and the partners' views"),
-			reads("session_spans", "v1_sessions, v1_cloned_installations"),
-			reads("peaks", "v1_peak_cpus"),
-			reads("entitlement_uses", "v1_compliance"),
-			reads("counted_session_days", "which session-days count, for the views of features and installations"),
-			reads("installation_days", "v1_uptake, and the views of features"),
-			reads("feature_days", "v1_feature_day, v1_feature_trend"),
+			reads("session_spans_of", "v1_sessions, v1_cloned_installations"),
+			reads("counted_session_days", "which session-days count, for the live views"),
+			reads("release_day", "v1_feature_usage, v1_consent, v1_feature_adoption"),
+			reads("metric_day", "v1_feature_day, v1_uptake"),
+			reads("metric_week", "v1_feature_trend"),
+			reads("installation_day", "v1_installations, v1_licence_activity"),
+			reads("retirement_day", "v1_retirement"),
+			reads("reporting_day", "v1_compliance, v1_licence_activity"),
+			reads("peak_day", "v1_peak_cpus, v1_compliance"),
+			reads("steps_month", "v1_compliance"),
+			reads("quality_day", "v1_data_quality, v1_coverage, v1_metric_quality, v1_unknown_metrics"),
+			reads("clock_day", "v1_clock_skew"),
 		},
 	}
 }
@@ -61,14 +69,14 @@ func sink() Role {
 	both := []string{Select, Insert}
 	return Role{
 		Name: RoleSink, Holder: "sink",
-		Purpose: "lands records and recomputes the rollup",
-		Grants: []Grant{
+		Purpose: "lands records and recomputes the rollups",
+		Grants: slices.Concat([]Grant{
 			{Privileges: both, Scope: Main, Object: "session_days", Why: "lands state; the rollup reads it"},
 			{Privileges: both, Scope: Main, Object: "dirty_days", Why: "marks days; the rollup reads the marks"},
 			{Privileges: both, Scope: Main, Object: "metrics", Why: "lands the catalogue where it differs"},
 			{Privileges: []string{Insert}, Scope: Main, Object: "receipts", Why: "lands how each offset ended"},
 			{Privileges: []string{Insert}, Scope: Main, Object: "dead_letters", Why: "lands dead letters"},
-			{Privileges: []string{Insert}, Scope: Main, Object: "licences", Why: "lands the registry"},
+			{Privileges: both, Scope: Main, Object: "licences", Why: "lands the registry; what a day's use is told with are its terms"},
 			{Privileges: []string{Insert}, Scope: Restricted, Object: "identities", Why: "lands identities, which it cannot decrypt nor read back"},
 			{Privileges: []string{Select}, Scope: Main, Object: "licence_day_computed", Why: "the rollup's rules"},
 			{Privileges: []string{Select}, Scope: Main, Object: "licence_day_judged", Why: "the rollup's rules"},
@@ -76,14 +84,32 @@ func sink() Role {
 			{Privileges: []string{Select}, Scope: Main, Object: "quarantined_days", Why: "what is in quarantine"},
 			{Privileges: []string{Select}, Scope: Main, Object: "quarantined", Why: "what is in quarantine"},
 			{Privileges: []string{Select}, Scope: Main, Object: "quarantine_history", Why: "what is in quarantine; marks the days of an entry that has no marks"},
-			{Privileges: []string{Select, Insert, "ALTER DELETE"}, Scope: Main, Object: "licence_day", Why: "replaces a day of the rollup by its partition"},
+			{Privileges: []string{Select, Insert, "ALTER DELETE", "ALTER UPDATE"}, Scope: Main, Object: "licence_day", Why: "replaces a day of the rollup by its partition; names the metrics of days that an earlier release computed"},
+			{Privileges: both, Scope: Main, Object: "rollup_coverage", Why: "says which marks the rollups beside licence_day include"},
 			{
 				Privileges: []string{Select, Insert, "CREATE TABLE", "DROP TABLE"}, Scope: Main, Object: "licence_day_staging_*",
 				Why: "a day is computed into a table of its own",
 			},
 			{Privileges: []string{"TABLE ENGINE"}, Scope: Engine, Object: "MergeTree", Why: "the engine of those tables"},
-		},
+		}, rollups()),
 	}
+}
+
+// rollups are the sink's rights on what it computes beside licence_day.
+func rollups() []Grant {
+	var grants []Grant
+	for _, table := range []string{
+		"installation_day", "metric_day", "release_day", "retirement_day", "reporting_day", "quality_day", "clock_day", "peak_day", "steps_month", "metric_week",
+	} {
+		grants = append(grants, Grant{Privileges: []string{Select, Insert, "ALTER DELETE"}, Scope: Main, Object: table, Why: "replaces a unit of the rollup by its partition"})
+	}
+	for _, view := range []string{
+		"counted_session_days", "metric_rules", "installation_day_computed", "installation_shapes", "metric_day_computed", "release_day_computed", "retirement_day_computed",
+		"reporting_day_computed", "quality_day_computed", "clock_day_computed", "session_spans_of", "peaks_of", "steps_month_computed", "metric_week_computed",
+	} {
+		grants = append(grants, Grant{Privileges: []string{Select}, Scope: Main, Object: view, Why: "the rules of a rollup"})
+	}
+	return grants
 }
 
 func analyst() Role {

@@ -3,7 +3,6 @@
 package audit
 
 import (
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -14,22 +13,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/goleak"
 
 	"rollcall/pkg/clickhouse/clickhousetest"
 	"rollcall/pkg/topics"
 )
 
-func TestMain(m *testing.M) {
-	code := clickhousetest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(clickhousetest.Main(m)) }
 
 // world is a topic with two partitions of records, and a database.
 type world struct {

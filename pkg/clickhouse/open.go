@@ -37,6 +37,15 @@ func (c Config) Restricted() string { return c.Database + "_restricted" }
 // Migrate makes the databases where they are missing, applies the migrations that
 // cfg.Database has not had, and returns those.
 func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
+	newest, err := migrations.Newest()
+	if err != nil {
+		return nil, err
+	}
+	return MigrateTo(ctx, cfg, newest)
+}
+
+// MigrateTo is Migrate up to a version: for a database as an earlier release leaves it.
+func MigrateTo(ctx context.Context, cfg Config, version int64) ([]migrations.State, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -55,7 +64,7 @@ func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
 	}
 	var applied []migrations.State
 	err = with(cfg, func(db *sql.DB) (err error) {
-		applied, err = migrations.Apply(ctx, db, cfg.names())
+		applied, err = migrations.Apply(ctx, db, cfg.names(), version)
 		return err
 	})
 	return applied, grantsFirst(err)
@@ -83,7 +92,9 @@ func MigrationStatus(ctx context.Context, cfg Config) ([]migrations.State, error
 	return states, err
 }
 
-func (c Config) names() migrations.Names { return migrations.Names{Restricted: c.Restricted()} }
+func (c Config) names() migrations.Names {
+	return migrations.Names{Main: c.Database, Restricted: c.Restricted()}
+}
 
 func with(cfg Config, use func(*sql.DB) error) error {
 	db, err := OpenDB(cfg)

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/pkg/clickhouse/clickhousetest"
+	"rollcall/pkg/rollup"
+	"rollcall/pkg/telemetry"
 )
 
 // The lives of what follows: days are counted backwards from today.
@@ -40,23 +42,20 @@ func execute(t *testing.T, conn driver.Conn, query string) {
 // lines returns a query's single column of text.
 func lines(t *testing.T, conn driver.Conn, query string) []string {
 	t.Helper()
-	rows, err := conn.Query(t.Context(), query)
+	return clickhousetest.Lines(t, conn, query)
+}
+
+// settle computes what the views answer from.
+func settle(t *testing.T, conn driver.Conn) {
+	t.Helper()
+	execute(t, conn, "INSERT INTO dirty_days (day, source, position, marked_at) SELECT DISTINCT day, 'test', 1, now64(3) FROM session_days")
+	recomputer, err := rollup.New(rollup.Config{Threads: 2}, conn, telemetry.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, line)
-	}
-	if err := rows.Err(); err != nil {
+	if _, err := recomputer.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return out
 }
 
 const plain = "'FULL', 2, '11.0', 'basic', 'linux', 'DE', now64(3), now64(3), now64(3), map(110, 5)"
@@ -73,6 +72,7 @@ func TestInstallationsFallSilentGoAndReturn(t *testing.T) {
 		land(t, conn, licence, pauses, ago, plain)
 	}
 	land(t, conn, licence, newcomer, 20, plain)
+	settle(t, conn)
 	got := lines(t, conn, `SELECT concat(toString(toDate(now('UTC')) - day), ': ', toString(active), ' active, ', toString(silent), ' silent, ', toString(new), ' new, ',
 		toString(returned), ' returned, ', toString(gone), ' gone') FROM v1_installations ORDER BY day`)
 	var want []string
@@ -120,6 +120,7 @@ func TestFactsMeetTheTermsOfTheirDay(t *testing.T) {
 		land(t, conn, changed, steady, ago, plain)
 	}
 	land(t, conn, never, newcomer, 1, plain)
+	settle(t, conn)
 	got := lines(t, conn, `SELECT concat(toString(toDate(now('UTC')) - day), ' ', dimension, ' "', segment, '" ', toString(installations), ' ', toString(share)) FROM v1_uptake
 		WHERE dimension IN ('industry', 'edition_sold') AND day >= toDate(now('UTC')) - 3 ORDER BY day, dimension, segment`)
 	want := []string{

@@ -43,7 +43,7 @@ type Options struct {
 	Networks  int           // networks of a licence and day that are not remarkable, at least 1
 	Countries int           // countries of a licence and day that are not remarkable, at least 1
 	Overlap   time.Duration // overlap of an installation with itself that is not remarkable
-	Rows      int           // rows of evidence for each finding and sign, at least 1: the newest
+	Rows      int           // rows of evidence for each finding and sign, 0 or more: the newest
 }
 
 // Validate reports every option that is out of range.
@@ -55,8 +55,11 @@ func (o Options) Validate() error {
 	if o.Grace < 0 {
 		errs = append(errs, fmt.Errorf("grace is %d days, want 0 or more", o.Grace))
 	}
-	if o.Networks < 1 || o.Countries < 1 || o.Rows < 1 {
-		errs = append(errs, errors.New("networks, countries and rows must be at least 1"))
+	if o.Networks < 1 || o.Countries < 1 {
+		errs = append(errs, errors.New("networks and countries must be at least 1"))
+	}
+	if o.Rows < 0 {
+		errs = append(errs, fmt.Errorf("rows is %d, want 0 or more", o.Rows))
 	}
 	if o.Overlap < 0 {
 		errs = append(errs, fmt.Errorf("overlap is %v, want 0 or more", o.Overlap))
@@ -82,6 +85,7 @@ type Finding struct {
 	Verdict     string    `json:"verdict"`               // unsure, grace or over
 	Days        int       `json:"days"`                  // over for certain
 	UnsureDays  int       `json:"unsure_days"`           // over perhaps
+	Doubtful    int       `json:"clock_doubtful_days"`   // of Days and UnsureDays, those with a clock that is not known to be right
 	LongestRun  int       `json:"longest_run_days"`      // calendar days that an excess has lasted
 	First       string    `json:"first"`                 // first day of Days and UnsureDays
 	Last        string    `json:"last"`                  // last day of them
@@ -105,6 +109,8 @@ type Day struct {
 	ValidTo   *string `json:"valid_until"`
 	DaysPast  uint32  `json:"days_past"`
 	StillOpen bool    `json:"open"`
+	// ClockDoubtful: a clock behind it is not known to be right; nothing is over for certain.
+	ClockDoubtful bool `json:"clock_doubtful,omitzero"`
 }
 
 // Session is a row of v1_sessions: when one session ran, and where.

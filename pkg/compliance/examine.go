@@ -81,11 +81,11 @@ func (e *examination) ofLicence(day string) string {
 
 // entitlements judges the days of each licence and entitlement of which one is not in order.
 func (e *examination) entitlements(ctx context.Context) error {
-	query := `SELECT licence_id, toString(entitlement), days.1, days.2, days.3, days.4, days.5, days.6, days.7, days.8
+	query := `SELECT licence_id, toString(entitlement), days.1, days.2, days.3, days.4, days.5, days.6, days.7, days.8, days.9
 		FROM
 		(
 			SELECT licence_id, entitlement,
-				arraySort(groupArray((toString(day), entitled, used_certain, used_possible, toString(state), valid_until, days_past, open))) AS days
+				arraySort(groupArray((toString(day), entitled, used_certain, used_possible, toString(state), valid_until, days_past, open, clock_doubtful))) AS days
 			FROM v1_compliance WHERE ` + e.ofLicence("day") + `
 			GROUP BY licence_id, entitlement
 			HAVING countIf(state NOT IN ('within', 'unlimited')) > 0
@@ -99,15 +99,15 @@ func (e *examination) entitlements(ctx context.Context) error {
 			certain, possible []uint64
 			validUntil        []*time.Time
 			past              []uint32
-			open              []bool
+			open, doubtful    []bool
 		)
-		if err := rows.Scan(&licence, &entitlement, &day, &entitled, &certain, &possible, &state, &validUntil, &past, &open); err != nil {
+		if err := rows.Scan(&licence, &entitlement, &day, &entitled, &certain, &possible, &state, &validUntil, &past, &open, &doubtful); err != nil {
 			return err
 		}
 		days := make([]Day, len(day))
 		for i := range day {
 			days[i] = Day{
-				Day: day[i], Entitled: entitled[i], Certain: certain[i], Possible: possible[i], State: state[i], DaysPast: past[i], StillOpen: open[i],
+				Day: day[i], Entitled: entitled[i], Certain: certain[i], Possible: possible[i], State: state[i], DaysPast: past[i], StillOpen: open[i], ClockDoubtful: doubtful[i],
 			}
 			if validUntil[i] != nil {
 				until := validUntil[i].Format(dateForm)
@@ -148,32 +148,71 @@ func (e *examination) sign(s Sign) {
 	e.marked[s.LicenceID] = true
 }
 
-// sessions adds to findings of peaks the sessions that ran on the worst day.
+// worstDay is a licence's day whose sessions stand behind a finding.
+type worstDay struct {
+	licence uuid.UUID
+	day     string
+}
+
+// sessionsAtOnce bounds how many licences one query for sessions names: some 70 bytes
+// of its text each.
+const sessionsAtOnce = 500
+
+// sessions adds to findings of peaks the sessions that ran on the worst day. Licences
+// are asked for together, each of their days once: CPUs and RoboServers share theirs.
 func (e *examination) sessions(ctx context.Context) error {
-	query := `SELECT installation_id, session_id, host_id, cpus, started_at, certain_until, possible_until, closed, toString(country), clock_doubtful
-		FROM v1_sessions
-		WHERE licence_id = {licence:UUID} AND application = 'roboserver'
-			AND first_day <= {day:Date} AND started_at < toDateTime64({day:Date} + 1, 3, 'UTC') AND possible_until > toDateTime64({day:Date}, 3, 'UTC')
-		ORDER BY started_at, session_id LIMIT {rows:UInt32}`
+	if e.o.Rows == 0 {
+		return nil
+	}
+	findings := map[worstDay][]*Finding{}
+	var asked []worstDay
 	for i := range e.report.Findings {
 		f := &e.report.Findings[i]
 		if f.Entitlement != "cpus" && f.Entitlement != "roboservers" {
 			continue
 		}
-		args := []any{chgo.Named("licence", f.LicenceID.String()), chgo.Named("day", f.Worst), chgo.Named("rows", e.o.Rows)}
-		err := e.each(ctx, "v1_sessions", query, args, func(rows driver.Rows) error {
-			var s Session
-			if err := rows.Scan(&s.InstallationID, &s.SessionID, &s.HostID, &s.CPUs, &s.StartedAt, &s.CertainUntil, &s.PossibleUntil, &s.Closed, &s.Country, &s.ClockDoubtful); err != nil {
-				return err
+		of := worstDay{f.LicenceID, f.Worst}
+		if findings[of] == nil {
+			asked = append(asked, of)
+		}
+		findings[of] = append(findings[of], f)
+	}
+	for some := range slices.Chunk(asked, sessionsAtOnce) {
+		err := e.sessionsOf(ctx, some, func(of worstDay, s Session) {
+			for _, f := range findings[of] {
+				f.Sessions = append(f.Sessions, s)
 			}
-			f.Sessions = append(f.Sessions, s)
-			return nil
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sessionsOf calls found for each session that ran, or may have run, on one of the days.
+func (e *examination) sessionsOf(ctx context.Context, asked []worstDay, found func(worstDay, Session)) error {
+	const query = `SELECT licence_id, toString(asked.day), installation_id, session_id, host_id, cpus, started_at, certain_until, possible_until, closed, toString(country), clock_doubtful
+		FROM (SELECT * FROM v1_sessions WHERE licence_id IN {licences:Array(UUID)} AND application = 'roboserver') AS ran
+		INNER JOIN (SELECT pair.1 AS licence_id, pair.2 AS day FROM (SELECT arrayJoin(arrayZip({licences:Array(UUID)}, {days:Array(Date)})) AS pair)) AS asked USING (licence_id)
+		WHERE ran.first_day <= asked.day AND started_at < toDateTime64(asked.day + 1, 3, 'UTC') AND possible_until > toDateTime64(asked.day, 3, 'UTC')
+		ORDER BY licence_id, asked.day, started_at, session_id LIMIT {rows:UInt32} BY licence_id, asked.day`
+	licences, days := make([]string, len(asked)), make([]string, len(asked))
+	for i, of := range asked {
+		licences[i], days[i] = of.licence.String(), of.day
+	}
+	args := []any{chgo.Named("licences", licences), chgo.Named("days", days), chgo.Named("rows", e.o.Rows)}
+	return e.each(ctx, "v1_sessions", query, args, func(rows driver.Rows) error {
+		var (
+			of worstDay
+			s  Session
+		)
+		err := rows.Scan(&of.licence, &of.day, &s.InstallationID, &s.SessionID, &s.HostID, &s.CPUs, &s.StartedAt, &s.CertainUntil, &s.PossibleUntil, &s.Closed, &s.Country, &s.ClockDoubtful)
+		if err == nil {
+			found(of, s)
+		}
+		return err
+	})
 }
 
 // places looks for licences that report from many networks or countries in a day.

@@ -39,6 +39,9 @@ func judge(licence uuid.UUID, entitlement string, days []Day, o Options) (Findin
 		if f.First == "" {
 			f.First = d.Day
 		}
+		if d.ClockDoubtful {
+			f.Doubtful++
+		}
 		f.Last, f.Open = d.Day, f.Open || d.StillOpen
 		// A day that is over for certain is worse than any that may be.
 		if excess := d.excess(); f.Worst == "" || excess > worst {

@@ -76,6 +76,14 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+func TestDoubtfulDaysAreCounted(t *testing.T) {
+	all := days("wuou")
+	all[0].ClockDoubtful, all[1].ClockDoubtful, all[3].ClockDoubtful = true, true, true
+	if f, _ := judge(uuid.New(), "cpus", all, options(0)); f.Doubtful != 2 {
+		t.Errorf("%d days are doubtful, want 2: a day within is no day of the finding", f.Doubtful)
+	}
+}
+
 // More grace never makes a verdict graver, and what is over without grace is so for as
 // long as its longest run.
 func TestGraceOnlyMitigates(t *testing.T) {
@@ -143,7 +151,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"grace":     func(o *Options) { o.Grace = -1 },
 		"networks":  func(o *Options) { o.Networks = 0 },
 		"countries": func(o *Options) { o.Countries = 0 },
-		"rows":      func(o *Options) { o.Rows = 0 },
+		"rows":      func(o *Options) { o.Rows = -1 },
 		"overlap":   func(o *Options) { o.Overlap = -1 },
 	} {
 		o := options(1)

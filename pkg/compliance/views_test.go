@@ -32,6 +32,8 @@ type said struct {
 	cpus                                 uint32
 	country, network, edition            string
 	steps                                uint64
+	late                                 float64 // hours from sending to receipt
+	skewed                               bool    // flagged so
 }
 
 func id(text string) uuid.UUID { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(text)) }
@@ -46,7 +48,7 @@ func hours(h float64) time.Time {
 func land(t *testing.T, conn driver.Conn, reports ...said) {
 	t.Helper()
 	batch, err := conn.PrepareBatch(t.Context(), `INSERT INTO session_days (licence_id, installation_id, session_id, host_id, report_id, day, application, sequence, kind,
-		session_started_at, sent_at, received_at, cpu_count, country, network_pseudonym, edition, consent, values)`)
+		session_started_at, sent_at, received_at, cpu_count, country, network_pseudonym, edition, consent, values, flags)`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +59,12 @@ func land(t *testing.T, conn driver.Conn, reports ...said) {
 		if r.network == "" {
 			r.network = "home"
 		}
+		flags := []string{}
+		if r.skewed {
+			flags = append(flags, "CLOCK_SKEW")
+		}
 		err := batch.Append(id(r.licence), id(r.installation), id(r.session), id(r.host), id(fmt.Sprint(n)), firstDay().AddDate(0, 0, r.day), "roboserver", r.sequence, r.kind,
-			hours(r.started), hours(r.sent), hours(r.sent), r.cpus, r.country, id(r.network), r.edition, "FULL", map[uint16]uint64{1: r.steps})
+			hours(r.started), hours(r.sent), hours(r.sent+r.late), r.cpus, r.country, id(r.network), r.edition, "FULL", map[uint16]uint64{1: r.steps}, flags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,6 +166,7 @@ func TestPeaks(t *testing.T) {
 			land(t, conn, r)
 		}
 	}
+	settle(t, conn)
 	for name, c := range cases {
 		got := lines(t, conn, `SELECT concat(toString(day - toDate(?)), ': ', toString(cpus_certain), '-', toString(cpus_possible), ' ',
 			toString(roboservers_certain), '-', toString(roboservers_possible), ' ', toString(unclosed)) FROM v1_peak_cpus WHERE licence_id = ? ORDER BY day`,
@@ -176,12 +183,13 @@ type terms struct {
 	from, until int // until 0: open
 	edition     string
 	cpus        *int64
+	servers     *int64
 	steps       *int64
 }
 
 func register(t *testing.T, conn driver.Conn, all ...terms) {
 	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO licences (licence_id, valid_from, valid_until, edition, entitled_cpus, entitled_steps_per_month, version)")
+	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO licences (licence_id, valid_from, valid_until, edition, entitled_cpus, entitled_roboservers, entitled_steps_per_month, version)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +198,7 @@ func register(t *testing.T, conn driver.Conn, all ...terms) {
 		if l.until != 0 {
 			until = ptr(firstDay().AddDate(0, 0, l.until))
 		}
-		if err := batch.Append(id(l.licence), firstDay().AddDate(0, 0, l.from), until, l.edition, l.cpus, l.steps, big.NewInt(1)); err != nil {
+		if err := batch.Append(id(l.licence), firstDay().AddDate(0, 0, l.from), until, l.edition, l.cpus, l.servers, l.steps, big.NewInt(1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,8 +19,9 @@ func (l *life) drawPin(s *session) pin {
 	metrics := l.fleet.metricsOf(l.of.application)
 	var bounded []Metric
 	for _, m := range metrics {
-		// Not a legacy one: a few pins would hide that it dies out.
-		if m.PlausibleMax > 0 && m.PlausibleMax < maxValue/256 && !m.Optional && !m.Legacy {
+		// Not a legacy one: a few pins would hide that it dies out. Not a gauge: its bound is
+		// so far beyond what products have that a few pins would be all there is of its sums.
+		if m.Kind != gauge && m.PlausibleMax > 0 && m.PlausibleMax < maxValue/256 && !m.Optional && !m.Legacy {
 			bounded = append(bounded, m)
 		}
 	}

@@ -29,10 +29,22 @@ const (
 	zstdWindow = 8 << 20
 	// zstdBlock is the room that the zstd decoder may want for one more block.
 	zstdBlock = 128<<10 + 64
+	// zstdStep is more than the zstd decoder writes past the end of what it decodes, since
+	// it copies in steps. A test holds it to that.
+	zstdStep = 256
 )
 
 // Buffer is memory that is charged to a budget. The zero value is empty.
-type Buffer struct{ Bytes []byte }
+type Buffer struct {
+	Bytes []byte
+	used  int // from the start: more was never written to, or has been cleared
+}
+
+// forget overwrites what was written.
+func (b *Buffer) forget() {
+	clear(b.Bytes[:b.used])
+	b.used = 0
+}
 
 // ErrBudget says that too much is in flight.
 var ErrBudget = errors.New("budget of bytes in flight is used up")
@@ -44,8 +56,15 @@ var ErrTooLarge = errors.New("body is too large")
 type Reader struct {
 	budget *limit.Budget
 	limit  int
-	gzips  sync.Pool // *gzip.Reader
+	gzips  sync.Pool // *gunzip
 	zstds  *zstd.Decoder
+}
+
+// gunzip is a gzip reader with what it reads from: while it is in the pool, that is
+// nothing, and not the last body.
+type gunzip struct {
+	gzip.Reader
+	from bytes.Reader
 }
 
 // NewReader returns a reader that charges the budget and inflates to limit bytes at
@@ -59,18 +78,26 @@ func NewReader(budget *limit.Budget, limit int) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd decoder: %w", err)
 	}
-	return &Reader{budget: budget, limit: limit, gzips: sync.Pool{New: func() any { return new(gzip.Reader) }}, zstds: decoder}, nil
+	return &Reader{budget: budget, limit: limit, gzips: sync.Pool{New: func() any { return new(gunzip) }}, zstds: decoder}, nil
 }
 
 // grow makes room for at least one byte more, at most limit in all, and charges
 // the budget for what it adds.
 func (r *Reader) grow(buf *Buffer, limit int) error {
-	room := min(max(2*cap(buf.Bytes), smallestBuffer), limit)
-	return r.Reserve(buf, room)
+	return r.enlarge(buf, min(max(2*cap(buf.Bytes), smallestBuffer), limit))
 }
 
-// Reserve makes room for room bytes in all, or returns ErrBudget.
+// Reserve makes room for room bytes in all, or returns ErrBudget. The caller may write to
+// all of it.
 func (r *Reader) Reserve(buf *Buffer, room int) error {
+	if err := r.enlarge(buf, room); err != nil {
+		return err
+	}
+	buf.used = max(buf.used, room)
+	return nil
+}
+
+func (r *Reader) enlarge(buf *Buffer, room int) error {
 	if room <= cap(buf.Bytes) {
 		return nil
 	}
@@ -79,7 +106,8 @@ func (r *Reader) Reserve(buf *Buffer, room int) error {
 	}
 	larger := make([]byte, len(buf.Bytes), room)
 	copy(larger, buf.Bytes)
-	buf.Bytes = larger
+	buf.forget()
+	buf.Bytes, buf.used = larger, len(larger)
 	return nil
 }
 
@@ -96,6 +124,7 @@ func (r *Reader) Read(buf *Buffer, from io.Reader, limit int) error {
 		}
 		n, err := from.Read(buf.Bytes[len(buf.Bytes):cap(buf.Bytes)])
 		buf.Bytes = buf.Bytes[:len(buf.Bytes)+n]
+		buf.used = max(buf.used, len(buf.Bytes))
 		if len(buf.Bytes) > limit {
 			return ErrTooLarge
 		}
@@ -118,12 +147,16 @@ func (r *Reader) Inflate(buf *Buffer, encoding string, wire []byte) error {
 }
 
 func (r *Reader) gunzip(buf *Buffer, wire []byte) error {
-	gunzip, _ := r.gzips.Get().(*gzip.Reader)
-	defer r.gzips.Put(gunzip)
-	if err := gunzip.Reset(bytes.NewReader(wire)); err != nil {
+	g, _ := r.gzips.Get().(*gunzip)
+	g.from.Reset(wire)
+	defer func() {
+		g.from.Reset(nil)
+		r.gzips.Put(g)
+	}()
+	if err := g.Reset(&g.from); err != nil {
 		return fmt.Errorf("gzip header: %w", err)
 	}
-	return r.Read(buf, gunzip, r.limit)
+	return r.Read(buf, g, r.limit)
 }
 
 // unzstd decodes into buffers of growing size, since a frame need not say how
@@ -142,10 +175,13 @@ func (r *Reader) unzstd(buf *Buffer, wire []byte) error {
 	}
 	for ; ; room *= 4 {
 		room = min(room, largest)
-		if err := r.Reserve(buf, room); err != nil {
+		if err := r.enlarge(buf, room); err != nil {
 			return err
 		}
 		decoded, err := r.zstds.DecodeAll(wire, buf.Bytes[:0:room])
+		if buf.used = max(buf.used, min(room, len(decoded)+zstdStep)); err != nil {
+			buf.used = max(buf.used, room) // what came before the error may have been more
+		}
 		short := errors.Is(err, zstd.ErrDecoderSizeExceeded)
 		switch {
 		case len(decoded) > r.limit, short && room == largest:
@@ -159,10 +195,14 @@ func (r *Reader) unzstd(buf *Buffer, wire []byte) error {
 	}
 }
 
-// Release gives the buffer's charge back and drops it where it is too large to be
-// kept. The charge of a kept buffer is given back too: kept ones are few and small.
+// Release overwrites what was read into the buffer, gives its charge back and drops it
+// where it is too large to be kept. The charge of a kept buffer is given back too: kept
+// ones are few and small. What decoders keep for themselves (the last 32 KiB of a gzip
+// stream) the next body overwrites.
 func (r *Reader) Release(buf *Buffer) {
 	r.budget.Give(int64(cap(buf.Bytes)))
+	buf.forget()
+	buf.Bytes = buf.Bytes[:0]
 	if cap(buf.Bytes) > KeptBytes {
 		buf.Bytes = nil
 	}

@@ -3,8 +3,10 @@ package inflate
 import (
 	"bytes"
 	"errors"
+	"io"
 	"runtime"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -85,6 +87,111 @@ func TestBudgetEnds(t *testing.T) {
 	r.Release(&buf)
 	if used := budget.Used(); used != 0 {
 		t.Errorf("%d bytes of the budget are still taken", used)
+	}
+}
+
+// watched keeps the memory that it was asked to read into.
+type watched struct {
+	io.Reader
+	given [][]byte
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.given = append(w.given, p[:len(p):len(p)])
+	return w.Reader.Read(p)
+}
+
+// TestReleasedMemoryIsCleared: what a client wrote is in no buffer that waits for the
+// next request, nor in one that was outgrown or dropped.
+func TestReleasedMemoryIsCleared(t *testing.T) {
+	r, err := NewReader(limit.NewBudget(8*maxBytes), maxBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, size := range []int{1, 3000, 20_000, KeptBytes - 1, maxBytes} {
+		content := make([]byte, size)
+		for i := range content {
+			content[i] = byte(1 + i*i>>5%251) // never 0; compressed by half
+		}
+		rounds := map[string]func(*Buffer) ([][]byte, error){
+			"as it is": func(buf *Buffer) ([][]byte, error) {
+				from := &watched{Reader: iotest.HalfReader(bytes.NewReader(content))}
+				err := r.Read(buf, from, maxBytes)
+				return from.given, err
+			},
+			"gzip": func(buf *Buffer) ([][]byte, error) {
+				return nil, r.Inflate(buf, Gzip, inflatetest.Gzip(t, content))
+			},
+			"zstd": func(buf *Buffer) ([][]byte, error) {
+				return nil, r.Inflate(buf, Zstd, inflatetest.Zstd(t, content))
+			},
+			"zstd, streamed": func(buf *Buffer) ([][]byte, error) {
+				return nil, r.Inflate(buf, Zstd, inflatetest.ZstdStream(t, content))
+			},
+			"zstd, broken": func(buf *Buffer) ([][]byte, error) {
+				wire := inflatetest.ZstdStream(t, append(content, "and more"...))
+				if err := r.Inflate(buf, Zstd, wire[:len(wire)-3]); err == nil {
+					return nil, errors.New("half a stream is inflated")
+				}
+				return nil, nil
+			},
+			"made from it": func(buf *Buffer) ([][]byte, error) {
+				err := r.Reserve(buf, size)
+				copy(buf.Bytes[:size:size], content)
+				return nil, err
+			},
+		}
+		for name, round := range rounds {
+			var buf Buffer
+			given, err := round(&buf)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			given = append(given, buf.Bytes[:cap(buf.Bytes)])
+			r.Release(&buf)
+			for _, memory := range given {
+				if rest := bytes.TrimLeft(memory, "\x00"); len(rest) > 0 {
+					t.Errorf("%s of %d bytes: something stands still at %d of %d", name, size, len(memory)-len(rest), len(memory))
+				}
+			}
+			if len(buf.Bytes) > 0 || buf.used > 0 {
+				t.Errorf("%s of %d bytes: %d bytes are left, %d used", name, size, len(buf.Bytes), buf.used)
+			}
+		}
+	}
+}
+
+// BenchmarkInflate is what a body costs from wire to release, in a buffer that has held a
+// large one.
+func BenchmarkInflate(b *testing.B) {
+	r, err := NewReader(limit.NewBudget(8*maxBytes), maxBytes)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	content := make([]byte, 2000)
+	for i := range content {
+		content[i] = byte('a' + i*i%26)
+	}
+	gzipped, zipped, streamed := inflatetest.Gzip(b, content), inflatetest.Zstd(b, content), inflatetest.ZstdStream(b, content)
+	for name, read := range map[string]func(*Buffer) error{
+		"identity":       func(buf *Buffer) error { return r.Read(buf, bytes.NewReader(content), maxBytes) },
+		"gzip":           func(buf *Buffer) error { return r.Inflate(buf, Gzip, gzipped) },
+		"zstd":           func(buf *Buffer) error { return r.Inflate(buf, Zstd, zipped) },
+		"zstd, streamed": func(buf *Buffer) error { return r.Inflate(buf, Zstd, streamed) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			buf := Buffer{Bytes: make([]byte, 0, KeptBytes)}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.budget.Take(int64(cap(buf.Bytes)))
+				if err := read(&buf); err != nil {
+					b.Fatal(err)
+				}
+				r.Release(&buf)
+			}
+		})
 	}
 }
 

@@ -3,7 +3,9 @@ package localclickhouse
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -98,12 +100,35 @@ func writeConfig(l layout, o Options) error {
 	err := writeTemplate(l.config(), configTemplate, map[string]any{
 		"Log": l.log(), "ErrorLog": l.errorLog(), "Data": l.data(), "Users": l.users(),
 		"TCPPort": o.TCPPort, "HTTPPort": o.HTTPPort, "MemoryBytes": memoryBytes,
-		"Logs": []string{"query_log", "part_log"},
+		"Logs": logTables(),
 	})
 	if err != nil {
 		return err
 	}
 	return writeUsers(l, o)
+}
+
+// logTables are what the server logs into tables of its own.
+func logTables() []string { return []string{"query_log", "part_log"} }
+
+// forgetLogs removes the log tables of the directory's former servers. The library does
+// not read the metadata of the database system at its start: it can neither show those
+// tables nor make new ones while their files are there (seen with 26.7).
+func forgetLogs(l layout) error {
+	for _, table := range logTables() {
+		link := filepath.Join(l.data(), "data", "system", table)
+		files, err := filepath.EvalSymlinks(link)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look for former logs: %w", err)
+		}
+		if err := errors.Join(os.RemoveAll(files), os.RemoveAll(link)); err != nil {
+			return fmt.Errorf("remove former logs: %w", err)
+		}
+	}
+	return nil
 }
 
 // writeUsers lets only this machine in, and nobody as the definer of the views. The

@@ -108,6 +108,11 @@ func startOnce(ctx context.Context, o Options, found engine) (*Server, error) {
 	if err := writeConfig(l, o); err != nil {
 		return nil, err
 	}
+	if found.binary == "" {
+		if err := forgetLogs(l); err != nil {
+			return nil, err
+		}
+	}
 	s := &Server{options: o, layout: l, done: make(chan struct{})}
 	if err := s.spawn(found, lock); err != nil {
 		return nil, err

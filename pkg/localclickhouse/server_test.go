@@ -191,6 +191,21 @@ func TestQueriesAndPartsAreLogged(t *testing.T) {
 	}
 }
 
+func TestQueriesAreLoggedAfterARestart(t *testing.T) {
+	o := library(t, localclickhouse.Options{Dir: t.TempDir()})
+	for life := range 2 {
+		server := localclickhousetest.Start(t, o)
+		mustAsk(t, server, "SELECT 'of this life'")
+		mustAsk(t, server, "SYSTEM FLUSH LOGS")
+		if got := mustAsk(t, server, "SELECT count() > 0 FROM system.query_log WHERE query LIKE '%of this life%' AND query NOT LIKE '%query_log%'"); got != "1" {
+			t.Errorf("life %d: query_log lacks the query", life+1)
+		}
+		if err := server.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	server := localclickhousetest.Start(t, library(t, localclickhouse.Options{MemoryBytes: 512 << 20}))
 	if status, answer := ask(t, server, "", "SELECT length(groupArray(number)) FROM numbers(200000000)"); status == http.StatusOK {

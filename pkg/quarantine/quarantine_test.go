@@ -70,12 +70,12 @@ func (l *lab) report(licence, installation, session uuid.UUID, ago int, sequence
 	for _, metric := range metricIDs {
 		values[metric] = value
 	}
-	batch, err := l.conn.PrepareBatch(l.t.Context(), "INSERT INTO session_days (licence_id, installation_id, session_id, report_id, day, application, app_version, sequence, kind, consent, policy_version, received_at, sent_at, session_started_at, host_id, cpu_count, country, `values`, suspect)")
+	batch, err := l.conn.PrepareBatch(l.t.Context(), "INSERT INTO session_days (licence_id, installation_id, session_id, report_id, day, application, app_version, sequence, kind, consent, policy_version, received_at, sent_at, session_started_at, host_id, cpu_count, country, `values`, suspect, unknown_hashes, unknown_kinds)")
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	err = batch.Append(licence, installation, session, uuid.New(), day, "roboserver", "11.5.0.2", sequence, "DAILY", "FULL", int32(3), day.Add(12*time.Hour), day.Add(12*time.Hour), day.Add(8*time.Hour), id(licence, "host"), uint32(4), "DK",
-		values, map[uint16]uint64{2: 1 << 53})
+		values, map[uint16]uint64{2: 1 << 53}, []uuid.UUID{id(licence, "unknown metric")}, []string{"COUNTER"})
 	if err := errors.Join(err, batch.Send()); err != nil {
 		l.t.Fatal(err)
 	}
@@ -110,7 +110,18 @@ func (l *lab) shown() map[string][]string {
 		"SELECT toString(tuple(licence_id, day, installation_id, session_id, sequence, received_at, mapSort(values), suspect)) FROM counted_session_days",
 		"SELECT toString(tuple(licence_id, installation_id, session_id, first_day, last_day)) FROM v1_sessions",
 		"SELECT toString(tuple(licence_id, received_day, installation_id, licence_installations)) FROM v1_licence_places",
-		"SELECT toString(tuple(licence_id, day, entitlement, used_certain)) FROM v1_compliance WHERE entitlement IN ('validity', 'edition')",
+		"SELECT toString(tuple(*)) FROM v1_compliance",
+		"SELECT toString(tuple(*)) FROM v1_peak_cpus",
+		"SELECT toString(tuple(*)) FROM v1_feature_day",
+		"SELECT toString(tuple(*)) FROM v1_feature_trend",
+		"SELECT toString(tuple(*)) FROM v1_uptake",
+		"SELECT toString(tuple(*)) FROM v1_installations",
+		"SELECT toString(tuple(*)) FROM v1_licence_activity",
+		"SELECT toString(tuple(*)) FROM v1_coverage",
+		"SELECT toString(tuple(*)) FROM v1_retirement",
+		"SELECT toString(tuple(*)) FROM v1_metric_quality",
+		"SELECT toString(tuple(*)) FROM v1_unknown_metrics",
+		"SELECT toString(tuple(day, session_days, minute_ahead, hour_ahead, hour_behind)) FROM v1_clock_skew",
 	} {
 		all[query] = l.texts(query)
 	}
@@ -119,24 +130,7 @@ func (l *lab) shown() map[string][]string {
 
 func (l *lab) texts(query string) []string {
 	l.t.Helper()
-	rows, err := l.conn.Query(l.t.Context(), query)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer rows.Close()
-	var texts []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			l.t.Fatal(err)
-		}
-		texts = append(texts, text)
-	}
-	if err := rows.Err(); err != nil {
-		l.t.Fatal(err)
-	}
-	slices.Sort(texts)
-	return texts
+	return slices.Sorted(slices.Values(clickhousetest.Lines(l.t, l.conn, query)))
 }
 
 func (l *lab) expect(what string, want map[string][]string) {

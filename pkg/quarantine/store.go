@@ -97,8 +97,9 @@ func (s *Store) Remove(ctx context.Context, order Order) (Result, error) {
 
 // List returns what is in quarantine, or with all the whole history, oldest first.
 func (s *Store) List(ctx context.Context, all bool) ([]Entry, error) {
+	// Which entry of a subject is the newest stands in the view, and only there.
 	query := `SELECT number, at, entry_id, toString(h.action) AS action, toString(h.subject) AS subject, licence_id, subject_id, first_day, reason, who,
-			toBool(h.action = 'added' AND h.entry_id IN (SELECT argMax(entry_id, (number, at, entry_id)) FROM quarantine_history GROUP BY licence_id, subject, subject_id)) AS in_force
+			toBool(h.action = 'added' AND (h.licence_id, toString(h.subject), h.subject_id, h.at, h.first_day) IN (SELECT licence_id, subject, subject_id, at, first_day FROM quarantined)) AS in_force
 		FROM quarantine_history AS h`
 	if !all {
 		query += " WHERE in_force"

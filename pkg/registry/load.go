@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"rollcall/pkg/pause"
 	"rollcall/pkg/topics"
 )
 
@@ -83,7 +84,7 @@ func (r *Registry) begin(ctx context.Context) (extent, error) {
 		}
 		r.checks.Fail(conditionLoaded, "the topic of licences cannot be read: "+err.Error())
 		r.tel.Logger.WarnContext(ctx, "the licence registry cannot be read yet", "error", err)
-		pause(ctx, wait.NextBackOff())
+		pause.For(ctx, wait.NextBackOff())
 	}
 }
 
@@ -145,19 +146,9 @@ func (r *Registry) poll(ctx context.Context, idle time.Duration, rest extent) er
 	switch {
 	case ctx.Err() != nil:
 	case failure != nil:
-		pause(ctx, time.Second)
+		pause.For(ctx, time.Second)
 	case fetches.NumRecords() == 0:
 		r.probe(ctx, rest)
 	}
 	return nil
-}
-
-// pause waits for d, or less where ctx ends before.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

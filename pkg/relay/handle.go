@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -20,16 +19,6 @@ func newBackoff(cfg Config) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval, b.Multiplier = cfg.MinBackoff, cfg.MaxBackoff, 2
 	return b
-}
-
-// pause waits for d, or less where ctx ends before.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // relayBatch handles records and produces what comes of them. A record that has to

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/pause"
 )
 
 // poll reads until ctx ends. It never blocks between a poll and AllowRebalance, so
@@ -84,7 +86,7 @@ func (t *trouble) note(ctx context.Context, fetches kgo.Fetches) {
 	}
 	t.failing = failed
 	if failed && fetches.NumRecords() == 0 {
-		pause(ctx, t.wait.NextBackOff())
+		pause.For(ctx, t.wait.NextBackOff())
 	}
 }
 

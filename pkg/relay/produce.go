@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/fault"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/record"
 	"rollcall/pkg/topics"
 )
@@ -102,7 +103,7 @@ func (l *lane) redo() {
 		l.relay.meters.retried(l.ctx)
 		l.relay.tel.Logger.WarnContext(l.ctx, "outputs failed and will be produced again", "topic", failed[0].record.Topic,
 			"outputs", len(failed), "retry_in", delay, "error", failed[0].err)
-		pause(l.ctx, delay)
+		pause.For(l.ctx, delay)
 		for _, out := range failed {
 			l.again(out)
 		}

@@ -25,7 +25,7 @@ type Head struct {
 }
 
 // Inspect checks that data is one whole report in Avro's single-object encoding,
-// with the strictness of DecodeAvro, and returns its head. It allocates nothing
+// with the strictness of DecodeBody, and returns its head. It allocates nothing
 // for a good one. For an UnknownSchemaError the head has fingerprint and body.
 func Inspect(data []byte) (Head, error) {
 	head, _, err := inspect(data, nil, nil)
@@ -51,24 +51,11 @@ func inspect(data []byte, watch *Watch, found []int) (Head, []int, error) {
 	return head, w.found, nil
 }
 
-// DecodeAvro decodes a report of any released version from the single-object
-// encoding; strings and bytes alias data. Errors are *InvalidError or
-// *UnknownSchemaError.
-func DecodeAvro(data []byte) (Report, schema.Fingerprint, error) {
-	head, err := split(data)
-	if err != nil {
-		return Report{}, schema.Fingerprint{}, err
-	}
-	var r Report
-	err = DecodeBody(head.Fingerprint, head.Body, &r)
-	return r, head.Fingerprint, err
-}
-
 // DecodeBody decodes what follows the single-object header of a report written
 // with that fingerprint. into is reset first and keeps its maps' room; its
 // strings and bytes alias body. Errors are *InvalidError or *UnknownSchemaError.
 func DecodeBody(fingerprint schema.Fingerprint, body []byte, into *Report) error {
-	into.reset()
+	into.Reset()
 	l, err := layoutOf(fingerprint)
 	if err != nil {
 		return err

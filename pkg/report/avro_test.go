@@ -18,7 +18,7 @@ import (
 func TestAvroRoundTrip(t *testing.T) {
 	for _, want := range []Report{sample(), {Kind: Startup, Consent: ConsentRequired}} {
 		data := encode(t, want)
-		got, fingerprint, err := DecodeAvro(data)
+		got, fingerprint, err := decodeAvro(data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestAvroCutAtEveryByte(t *testing.T) {
 		if i > headerBytes && invalid.FieldPath == "" {
 			t.Errorf("cut at %d: no field is named", i)
 		}
-		if _, _, err := DecodeAvro(data[:i]); err == nil {
+		if _, _, err := decodeAvro(data[:i]); err == nil {
 			t.Fatalf("cut at %d decodes", i)
 		}
 	}
@@ -220,7 +220,7 @@ func TestAvroHeader(t *testing.T) {
 
 func TestManyMetrics(t *testing.T) {
 	want := withCounters(10_000)
-	got, _, err := DecodeAvro(encode(t, want))
+	got, _, err := decodeAvro(encode(t, want))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,26 +16,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// DecodeJSON decodes a report from the plain JSON form and counts the fields that
-// the schema does not have, which are ignored. Errors are *InvalidError.
-func DecodeJSON(data []byte) (r Report, unknownFields int, err error) {
-	encoded, unknownFields, err := AppendAvroFromJSON(nil, data)
-	if err != nil {
-		return Report{}, unknownFields, err
-	}
-	r, _, err = DecodeAvro(encoded)
-	return r, unknownFields, err
-}
+// JSONRoom is how many bytes AppendAvroFromJSON appends at most, meanwhile, for so many
+// bytes of JSON: no value is longer in Avro, and those of an object that are not in the
+// schema's order stand there twice until they are.
+func JSONRoom(length int) int { return headerBytes + 2*length }
 
 // AppendAvroFromJSON appends to dst the single-object encoding, under the newest
 // schema, of a report in the plain JSON form: unions bare, timestamps in RFC 3339,
 // the day as 2006-01-02, enums and UUIDs as strings, integers as numbers, bytes in
-// base64. It counts the fields that the schema does not have. Errors are
-// *InvalidError.
+// base64. It counts the fields that the schema does not have. What it appends stays
+// within JSONRoom, so that who bounds memory can reserve it. Errors are *InvalidError.
 func AppendAvroFromJSON(dst, data []byte) (out []byte, unknownFields int, err error) {
 	l := newest()
 	t := transcoder{data: data, tokens: jsontext.NewDecoder(bytes.NewBuffer(data))}
-	body, ok := t.value(l.root, nil)
+	out, ok := t.value(l.root, append(append(dst, marker...), l.version.Fingerprint[:]...))
 	if ok {
 		if _, err := t.tokens.ReadToken(); !errors.Is(err, io.EOF) {
 			t.path = nil
@@ -46,9 +40,7 @@ func AppendAvroFromJSON(dst, data []byte) (out []byte, unknownFields int, err er
 		slices.Reverse(t.path)
 		return dst, t.unknown, &InvalidError{Reason: t.reason, FieldPath: strings.Join(t.path, ".")}
 	}
-	dst = append(dst, marker...)
-	dst = append(dst, l.version.Fingerprint[:]...)
-	return append(dst, body...), t.unknown, nil
+	return out, t.unknown, nil
 }
 
 // transcoder reads JSON along a schema and writes Avro. Duplicate names and
@@ -133,9 +125,7 @@ func (t *transcoder) object(n *node, dst []byte) ([]byte, bool) {
 	if _, ok := t.token('{'); !ok {
 		return dst, false
 	}
-	// JSON's order is the client's, Avro's is the schema's: each field is encoded
-	// apart first.
-	encoded := make([][]byte, len(n.fields))
+	start, spans, ordered := len(dst), make([]extent, len(n.fields)), 0
 	for {
 		name, err := t.tokens.ReadToken()
 		if err != nil {
@@ -154,15 +144,32 @@ func (t *transcoder) object(n *node, dst []byte) ([]byte, bool) {
 			}
 			continue
 		}
-		var ok bool
-		if encoded[i], ok = t.value(n.fields[i].node, []byte{}); !ok {
+		if i == ordered {
+			ordered++
+		}
+		from, ok := len(dst), false
+		if dst, ok = t.value(n.fields[i].node, dst); !ok {
 			return dst, t.failAt(n.fields[i].name)
 		}
+		spans[i] = extent{from, len(dst)}
 	}
+	if ordered == len(n.fields) {
+		return dst, true
+	}
+	return t.order(n, dst, start, spans)
+}
+
+// extent is where a value stands; from 0 it stands nowhere.
+type extent struct{ from, to int }
+
+// order puts the values of an object, which dst holds from start on in the client's
+// order, into the schema's: behind them first, and then in their place.
+func (t *transcoder) order(n *node, dst []byte, start int, spans []extent) ([]byte, bool) {
+	end := len(dst)
 	for i := range n.fields {
 		switch f := &n.fields[i]; {
-		case encoded[i] != nil:
-			dst = append(dst, encoded[i]...)
+		case spans[i].from > 0:
+			dst = append(dst, dst[spans[i].from:spans[i].to]...)
 		case f.absent != nil:
 			dst = append(dst, f.absent...)
 		default:
@@ -170,15 +177,14 @@ func (t *transcoder) object(n *node, dst []byte) ([]byte, bool) {
 			return dst, t.fail(ReasonMissingField)
 		}
 	}
-	return dst, true
+	return dst[:start+copy(dst[start:], dst[end:])], true
 }
 
 func (t *transcoder) mapping(n *node, dst []byte) ([]byte, bool) {
 	if _, ok := t.token('{'); !ok {
 		return dst, false
 	}
-	var entries []byte
-	count := int64(0)
+	start, count := len(dst), int64(0)
 	for {
 		token, err := t.tokens.ReadToken()
 		if err != nil {
@@ -189,15 +195,15 @@ func (t *transcoder) mapping(n *node, dst []byte) ([]byte, bool) {
 		}
 		key := token.String() // the token is gone with the next one
 		count++
-		entries = appendText(entries, key)
+		dst = appendText(dst, key)
 		var ok bool
-		if entries, ok = t.value(n.element, entries); !ok {
+		if dst, ok = t.value(n.element, dst); !ok {
 			return dst, t.failAt(pathKey([]byte(key)))
 		}
 	}
 	if count > 0 {
-		dst = binary.AppendVarint(dst, count)
-		dst = append(dst, entries...)
+		var number [binary.MaxVarintLen64]byte
+		dst = slices.Insert(dst, start, number[:binary.PutVarint(number[:], count)]...)
 	}
 	return append(dst, 0), true
 }

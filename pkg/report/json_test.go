@@ -18,9 +18,19 @@ func asJSON(t testing.TB, r Report) string {
 	return string(data)
 }
 
+// decodeJSON decodes what the gateway makes of a report in JSON.
+func decodeJSON(data []byte) (r Report, unknownFields int, err error) {
+	encoded, unknownFields, err := AppendAvroFromJSON(nil, data)
+	if err != nil {
+		return Report{}, unknownFields, err
+	}
+	r, _, err = decodeAvro(encoded)
+	return r, unknownFields, err
+}
+
 func TestJSONRoundTrip(t *testing.T) {
 	for _, want := range []Report{sample(), {Kind: Startup, Consent: ConsentRequired}} {
-		got, unknown, err := DecodeJSON([]byte(asJSON(t, want)))
+		got, unknown, err := decodeJSON([]byte(asJSON(t, want)))
 		if err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
@@ -49,7 +59,7 @@ func TestJSONByHand(t *testing.T) {
 	want.Day, want.SentAt, want.SessionStartedAt = 20_717, 1_789_997_600_123, 1_789_996_600_000
 	want.Counters, want.Gauges, want.Distincts = map[string]int64{"steps_executed": 1<<63 - 1, "x": -1}, nil, nil
 	want.InstallationKey, want.Signature = nil, nil
-	got, unknown, err := DecodeJSON([]byte(plainJSON))
+	got, unknown, err := decodeJSON([]byte(plainJSON))
 	if err != nil || unknown != 0 {
 		t.Fatal(unknown, err)
 	}
@@ -61,11 +71,11 @@ func TestJSONByHand(t *testing.T) {
 func TestJSONUnknownFieldsAreCounted(t *testing.T) {
 	data := strings.Replace(plainJSON, `"kind"`, `"new": [1, {"a": null}], "newer": "x", "kind"`, 1)
 	data = strings.Replace(data, `"os_name"`, `"kernel": {"cpu_count": 1}, "os_name"`, 1)
-	got, unknown, err := DecodeJSON([]byte(data))
+	got, unknown, err := decodeJSON([]byte(data))
 	if err != nil || unknown != 3 {
 		t.Fatalf("%d unknown fields (%v), want 3", unknown, err)
 	}
-	want, _, err := DecodeJSON([]byte(plainJSON))
+	want, _, err := decodeJSON([]byte(plainJSON))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +145,7 @@ func TestJSONRefusals(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := DecodeJSON([]byte(test.data))
+			_, _, err := decodeJSON([]byte(test.data))
 			if d := cmp.Diff(error(&InvalidError{Reason: test.reason, FieldPath: test.path}), err); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
@@ -145,7 +155,7 @@ func TestJSONRefusals(t *testing.T) {
 
 func TestJSONCutAtEveryByte(t *testing.T) {
 	for i := range len(plainJSON) {
-		if _, _, err := DecodeJSON([]byte(plainJSON[:i])); err == nil {
+		if _, _, err := decodeJSON([]byte(plainJSON[:i])); err == nil {
 			t.Fatalf("cut at %d decodes", i)
 		}
 	}
@@ -157,7 +167,7 @@ func TestErrorsHoldNoValues(t *testing.T) {
 	data := asJSON(t, sample())
 	for i := range len(data) {
 		for _, by := range []string{"", "\"", secret, `"` + secret + `":`} {
-			_, _, err := DecodeJSON([]byte(data[:i] + by + data[i+1:]))
+			_, _, err := decodeJSON([]byte(data[:i] + by + data[i+1:]))
 			if err != nil && strings.Contains(fmt.Sprintf("%v %+v", err, err), secret) {
 				t.Fatalf("%v", err)
 			}

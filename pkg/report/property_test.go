@@ -2,10 +2,15 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/avro"
 	"pgregory.net/rapid"
 )
@@ -42,7 +47,7 @@ func TestEveryFormAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fromAvro, _, err := DecodeAvro(data)
+		fromAvro, _, err := decodeAvro(data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +55,7 @@ func TestEveryFormAgrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fromJSON, unknown, err := DecodeJSON(text)
+		fromJSON, unknown, err := decodeJSON(text)
 		if err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
@@ -73,6 +78,72 @@ func TestEveryFormAgrees(t *testing.T) {
 	})
 }
 
+// shuffled writes a report as JSON with the fields of each of its objects in any order,
+// and without some of those that have a default.
+func shuffled(t *rapid.T, text []byte) []byte {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return text // no object
+	}
+	var out []byte
+	for _, name := range rapid.Permutation(slices.Sorted(maps.Keys(fields))).Draw(t, "order") {
+		value := fields[name]
+		switch name {
+		case "counters", "gauges", "distincts", "installation_key", "signature":
+			if rapid.Bool().Draw(t, "left out") {
+				continue
+			}
+		default:
+			value = shuffled(t, value)
+		}
+		out = append(out, ',')
+		out = append(strconv.AppendQuote(out, name), ':')
+		out = append(out, value...)
+	}
+	return append(append([]byte{'{'}, bytes.TrimPrefix(out, []byte(","))...), '}')
+}
+
+// The order of a client's fields does not matter, and whoever reserves JSONRoom sees no
+// byte outside of it.
+func TestTheClientsOrderStaysWithinTheRoom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, err := drawReport(t).MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = shuffled(t, text)
+		before := []byte("before")
+		room := append(make([]byte, 0, len(before)+JSONRoom(len(text))), before...)
+		recoded, _, err := AppendAvroFromJSON(room, text)
+		if err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if &recoded[0] != &room[0] || !bytes.HasPrefix(recoded, before) {
+			t.Errorf("%d bytes of JSON did not find room in %d", len(text), JSONRoom(len(text)))
+		}
+		var want map[string]any
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatal(err)
+		}
+		r, _, err := decodeAvro(recoded[len(before):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := r.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(again, &got); err != nil {
+			t.Fatal(err)
+		}
+		maps.DeleteFunc(got, func(name string, _ any) bool { _, sent := want[name]; return !sent })
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	})
+}
+
 // What the walker accepts, the decoder accepts whole, and it stays the same report
 // when it is written again; what the walker refuses is never decoded. The input is
 // the body: mutations of the header would mostly end there.
@@ -87,7 +158,7 @@ func FuzzDecodeAvro(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		data := append(bytes.Clone(header), body...)
 		head, inspectErr := Inspect(data)
-		r, _, err := DecodeAvro(data)
+		r, _, err := decodeAvro(data)
 		if (err == nil) != (inspectErr == nil) {
 			t.Fatalf("inspected: %v; decoded: %v", inspectErr, err)
 		}
@@ -107,7 +178,7 @@ func FuzzDecodeAvro(f *testing.F) {
 				t.Fatal("a key is not UTF-8")
 			}
 		}
-		again, _, err := DecodeAvro(encode(t, r))
+		again, _, err := decodeAvro(encode(t, r))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,13 +188,17 @@ func FuzzDecodeAvro(f *testing.F) {
 	})
 }
 
-func FuzzDecodeJSON(f *testing.F) {
+func FuzzAppendAvroFromJSON(f *testing.F) {
 	f.Add([]byte(plainJSON))
 	f.Add([]byte(asJSON(f, sample())))
 	f.Add([]byte(`{"kind":"DAILY","kind":"DAILY"}`))
 	f.Add([]byte(`{"counters":{"a":1e3}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		encoded, _, err := AppendAvroFromJSON(nil, data)
+		room := make([]byte, 0, JSONRoom(len(data)))
+		encoded, _, err := AppendAvroFromJSON(room, data)
+		if len(encoded) > 0 && &encoded[0] != &room[:1][0] {
+			t.Fatalf("%d bytes of JSON did not find room in %d", len(data), cap(room))
+		}
 		if err != nil {
 			if _, ok := errors.AsType[*InvalidError](err); !ok {
 				t.Fatalf("an error of type %T", err)
@@ -133,7 +208,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		if len(encoded) > len(data) {
 			t.Fatalf("%d bytes of JSON become %d of Avro", len(data), len(encoded))
 		}
-		r, _, err := DecodeAvro(encoded)
+		r, _, err := decodeAvro(encoded)
 		if err != nil {
 			t.Fatalf("JSON was made into Avro that is none: %v", err)
 		}

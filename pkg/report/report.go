@@ -129,8 +129,8 @@ func base64OrNull(b *[]byte) *string {
 	return &s
 }
 
-// reset empties r for another decode and keeps the room of its maps.
-func (r *Report) reset() {
+// Reset empties r for another decode and keeps the room of its maps.
+func (r *Report) Reset() {
 	counters, gauges, distincts := r.Counters, r.Gauges, r.Distincts
 	clear(counters)
 	clear(gauges)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
 
+	schema "rollcall/schemas/avro"
 	catalogue "rollcall/schemas/metrics"
 )
 
@@ -43,6 +44,17 @@ func encode(t testing.TB, r Report) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// decodeAvro takes a report to pieces and decodes it, as gateway and anonymizer do
+// together; the fingerprint is that of its header.
+func decodeAvro(data []byte) (r Report, fingerprint schema.Fingerprint, err error) {
+	head, err := split(data)
+	if err != nil {
+		return Report{}, fingerprint, err
+	}
+	err = DecodeBody(head.Fingerprint, head.Body, &r)
+	return r, head.Fingerprint, err
 }
 
 func diff(a, b Report) string { return cmp.Diff(a, b, cmpopts.EquateEmpty()) }

@@ -31,7 +31,7 @@ type Period struct {
 	UsedDays uint64 `json:"licence_days_used"`
 }
 
-// significant is the chance below which a trend is taken for one.
+// significant is the chance up to which an uneven split is taken for a trend.
 const significant = 0.05
 
 // thirdsFrom returns the first day of each third, and the day behind the last.

@@ -32,9 +32,10 @@ func PolicyOf(m *catalogue.Metric) Policy {
 	return Policy{RemoveBelow: r.RemoveBelow, KeepAbove: r.KeepAbove, Sensitivity: r.Sensitivity}
 }
 
-// verdict judges, from the safest error to the most costly: removal needs its own,
-// stricter bound; whatever was seen in use is kept unless use beyond the threshold is
-// excluded; where nobody was seen using it, much darkness is no evidence of use.
+// verdict judges removal first, which has a stricter bound of its own: it is the one
+// verdict that breaks somebody where it errs. Whatever was seen in use is kept, unless
+// use beyond the threshold is excluded; where nobody was seen using it, much darkness is
+// no evidence of use.
 func (p Policy) verdict(l Licences, b Bounds, days int) (Verdict, string) {
 	switch {
 	case l.Valid == 0:
@@ -84,7 +85,8 @@ func are(n int) string {
 
 func number(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
-// percent writes a share with two significant digits or more, as "0.27 %".
+// percent writes a share with one decimal, and where it would be less than 1.0 % with
+// two, as "0.27 %".
 func percent(share float64) string {
 	decimals := 1
 	if share > 0 && share < 0.0095 {

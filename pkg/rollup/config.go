@@ -16,7 +16,8 @@ import (
 type Config struct {
 	PollInterval time.Duration `name:"poll-interval" help:"How often to look for days that changed." default:"3s"`
 	MinInterval  time.Duration `name:"min-interval" help:"Least time between two computations of the same day." default:"15s"`
-	DutyPercent  int           `name:"duty-percent" help:"Share of the time that computations may take, 1 to 100." default:"25"`
+	DutyPercent  int           `name:"duty-percent" help:"Share of the time that computing licence_day may take, 1 to 100." default:"25"`
+	AnswersDuty  int           `name:"answers-duty-percent" help:"Share of the time that computing what stands beside licence_day may take, 1 to 100." default:"5"`
 	Threads      int           `help:"Threads of ClickHouse that one computation may use." default:"1"`
 	Timeout      time.Duration `help:"Bound on one computation." default:"10m"`
 }
@@ -31,6 +32,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.DutyPercent == 0 {
 		c.DutyPercent = 25
+	}
+	if c.AnswersDuty == 0 {
+		c.AnswersDuty = 5
 	}
 	if c.Threads == 0 {
 		c.Threads = 1
@@ -49,6 +53,9 @@ func (c Config) Validate() error {
 	}
 	if c.DutyPercent < 0 || c.DutyPercent > 100 {
 		errs = append(errs, errors.New("rollup.duty_percent must be 1 to 100"))
+	}
+	if c.AnswersDuty < 0 || c.AnswersDuty > 100 {
+		errs = append(errs, errors.New("rollup.answers_duty_percent must be 1 to 100"))
 	}
 	if c.Threads < 0 {
 		errs = append(errs, errors.New("rollup.threads is negative"))

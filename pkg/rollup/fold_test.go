@@ -164,7 +164,7 @@ func TestRollupIsTheFoldOfTheLatestStates(t *testing.T) {
 		if diff := gocmp.Diff(want, cells(t, conn, "v1_licence_day_live", licences...)); diff != "" {
 			rt.Errorf("the live view differs (-fold +view):\n%s", diff)
 		}
-		if _, err := r.Settle(t.Context()); err != nil {
+		if _, err := r.settleDays(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if diff := gocmp.Diff(want, cells(t, conn, "v1_licence_day", licences...)); diff != "" {
@@ -197,7 +197,7 @@ func TestSumsDoNotWrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Settle(t.Context()); err != nil {
+	if _, err := r.settleDays(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, view := range []string{"v1_licence_day", "v1_licence_day_live"} {
@@ -232,7 +232,7 @@ func TestWorkedExample(t *testing.T) {
 		insertReports(t, conn, []report{r})
 		markDays(t, conn, "usage/x/0", int64(i), today())
 	}
-	if _, err := all[0].Settle(t.Context()); err != nil {
+	if _, err := all[0].settleDays(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got := map[uint16]string{}

@@ -14,26 +14,28 @@ type meters struct {
 	duration metric.Float64Histogram
 	dirty    metric.Int64Gauge
 	age      metric.Float64Gauge
+	pending  metric.Int64Gauge
 }
 
 func newMeters(meter metric.Meter) (*meters, error) {
 	var (
 		m    meters
-		errs [3]error
+		errs [4]error
 	)
-	m.duration, errs[0] = meter.Float64Histogram("rollcall.rollup.duration", metric.WithUnit("s"), metric.WithDescription("Duration of the computation of one day, by outcome."),
+	m.duration, errs[0] = meter.Float64Histogram("rollcall.rollup.duration", metric.WithUnit("s"), metric.WithDescription("Duration of one computation, by product and outcome."),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
 	m.dirty, errs[1] = meter.Int64Gauge("rollcall.rollup.dirty", metric.WithUnit("{day}"), metric.WithDescription("Days with marks that the rollup does not cover."))
 	m.age, errs[2] = meter.Float64Gauge("rollcall.rollup.oldest_mark.age", metric.WithUnit("s"), metric.WithDescription("Age of the oldest mark that the rollup does not cover."))
+	m.pending, errs[3] = meter.Int64Gauge("rollcall.rollup.pending", metric.WithUnit("{unit}"), metric.WithDescription("Days, weeks or months of what is computed beside licence_day that are behind, by product."))
 	return &m, errors.Join(errs[:]...)
 }
 
-func (m *meters) computed(ctx context.Context, took time.Duration, err error) {
+func (m *meters) computed(ctx context.Context, product string, took time.Duration, err error) {
 	outcome := "replaced"
 	if err != nil {
 		outcome = "failed"
 	}
-	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("rollcall.outcome", outcome)))
+	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("rollcall.product", product), attribute.String("rollcall.outcome", outcome)))
 }
 
 // watch reports what is dirty.
@@ -50,4 +52,9 @@ func (m *meters) watch(days map[time.Time]*history, now time.Time) {
 	}
 	m.dirty.Record(context.Background(), dirty)
 	m.age.Record(context.Background(), age.Seconds())
+}
+
+// waiting reports how many units of a product are dirty.
+func (m *meters) waiting(ctx context.Context, product string, units int) {
+	m.pending.Record(ctx, int64(units), metric.WithAttributes(attribute.String("rollcall.product", product)))
 }

@@ -103,11 +103,12 @@ func (c *Computation) fill(ctx context.Context) error {
 	if err := c.recomputer.conn.QueryRow(ctx, marks, chgo.Named("day", c.day)).Scan(&readAt, &sources, &positions); err != nil {
 		return fmt.Errorf("read the marks of %s: %w", c.day, err)
 	}
-	const rows = ` (day, licence_id, application, metric_id, value, suspect, sessions, computed_at, source, position)
-		SELECT day, licence_id, application, metric_id, value, suspect, sessions, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), '', 0
-		FROM licence_day_computed WHERE day = {day:Date}
+	const rows = ` (day, licence_id, application, metric_id, metric, value, suspect, sessions, computed_at, source, position)
+		SELECT day, licence_id, application, metric_id, kinds.name, value, suspect, sessions, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), '', 0
+		FROM (SELECT * FROM licence_day_computed WHERE day = {day:Date}) AS cells
+		INNER JOIN (SELECT metric_id, name FROM metrics FINAL) AS kinds USING (metric_id)
 		UNION ALL
-		SELECT {day:Date}, toUUID('00000000-0000-0000-0000-000000000000'), '', 0, 0, 0, 0, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), mark.1, mark.2
+		SELECT {day:Date}, toUUID('00000000-0000-0000-0000-000000000000'), '', 0, '', 0, 0, 0, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), mark.1, mark.2
 		FROM (SELECT arrayJoin(arrayZip({sources:Array(String)}, {positions:Array(Int64)})) AS mark)`
 	err := c.recomputer.conn.Exec(c.recomputer.modest(ctx), "INSERT INTO "+c.staging+rows,
 		chgo.Named("day", c.day), chgo.Named("read", readAt.UnixMilli()), chgo.Named("sources", sources), chgo.Named("positions", positions))
@@ -135,10 +136,15 @@ func (c *Computation) Publish(ctx context.Context) error {
 
 // Discard drops the staging table. It works on although ctx has ended.
 func (c *Computation) Discard(ctx context.Context) error {
+	return c.recomputer.drop(ctx, c.staging)
+}
+
+// drop drops a staging table. It works on although ctx has ended.
+func (r *Recomputer) drop(ctx context.Context, staging string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dropTimeout)
 	defer cancel()
-	if err := c.recomputer.conn.Exec(ctx, "DROP TABLE IF EXISTS "+c.staging+" SYNC"); err != nil {
-		return fmt.Errorf("drop the staging table of %s: %w", c.day, err)
+	if err := r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+staging+" SYNC"); err != nil {
+		return fmt.Errorf("drop the staging table %s: %w", staging, err)
 	}
 	return nil
 }

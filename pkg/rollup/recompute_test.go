@@ -31,7 +31,7 @@ func prepared(t *testing.T, n int) (driver.Conn, []*Recomputer) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Settle(t.Context()); err != nil { // the catalogue's own mark of today
+		if _, err := r.settleDays(t.Context()); err != nil { // the catalogue's own mark of today
 			t.Fatal(err)
 		}
 		all = append(all, r)
@@ -96,7 +96,7 @@ func TestStaleReplaceShowsItselfAndIsRedone(t *testing.T) {
 	if dirty := dirtyDays(t, quick); len(dirty) != 1 {
 		t.Fatal("the day does not show that it is stale")
 	}
-	if _, err := quick.Settle(t.Context()); err != nil {
+	if _, err := quick.settleDays(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, dirty := value(t, conn), dirtyDays(t, quick); got != "25" || len(dirty) != 0 {
@@ -112,7 +112,7 @@ func TestOffsetZeroIsAMark(t *testing.T) {
 	if dirty := dirtyDays(t, all[0]); len(dirty) != 1 {
 		t.Fatalf("dirty: %v", dirty)
 	}
-	if _, err := all[0].Settle(t.Context()); err != nil {
+	if _, err := all[0].settleDays(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// Another source is another mark, however low.
@@ -121,7 +121,7 @@ func TestOffsetZeroIsAMark(t *testing.T) {
 		t.Errorf("dirty: %v", dirty)
 	}
 	// The same again is none.
-	if _, err := all[0].Settle(t.Context()); err != nil {
+	if _, err := all[0].settleDays(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	markDays(t, conn, "usage/x/1", 0, today())
@@ -183,7 +183,7 @@ func TestStagingTables(t *testing.T) {
 	}
 }
 
-// replaces tells of each REPLACE PARTITION.
+// replaces tells of each REPLACE PARTITION of licence_day.
 type replaces struct {
 	driver.Conn
 	done chan struct{}
@@ -191,7 +191,7 @@ type replaces struct {
 
 func (c replaces) Exec(ctx context.Context, query string, args ...any) error {
 	err := c.Conn.Exec(ctx, query, args...)
-	if strings.Contains(query, "REPLACE PARTITION") {
+	if strings.Contains(query, "ALTER TABLE licence_day REPLACE PARTITION") {
 		select {
 		case c.done <- struct{}{}:
 		default:

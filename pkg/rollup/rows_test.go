@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"flag"
-	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"rollcall/pkg/clickhouse/clickhousetest"
 	catalogue "rollcall/schemas/metrics"
@@ -25,14 +23,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "40"); err != nil {
 		panic(err)
 	}
-	code := clickhousetest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(clickhousetest.Main(m))
 }
 
 // report is what a row of session_days is made of.

@@ -7,6 +7,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/pause"
 )
 
 // history is what Run remembers of a day.
@@ -19,12 +20,15 @@ type history struct {
 
 // Run computes dirty days, the one marked longest ago first, until ctx ends; it
 // returns nil then. It goes on after errors, with back-off, and rests after each
-// computation, so that computing takes at most DutyPercent of the time.
+// computation, so that computing days takes at most DutyPercent of the time, and computing
+// what stands beside licence_day at most AnswersDuty more.
 func (r *Recomputer) Run(ctx context.Context) error {
 	days := map[time.Time]*history{}
+	beside := r.beside(ctx)
+	defer beside.Wait()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.cfg.PollInterval, time.Minute
-	cleaned, marked := false, false
+	cleaned, marked, named := false, false, false
 	defer r.meters.watch(nil, time.Time{})
 	for ctx.Err() == nil {
 		if !cleaned {
@@ -41,12 +45,20 @@ func (r *Recomputer) Run(ctx context.Context) error {
 				marked = true
 			}
 		}
+		if !named {
+			// Of days that an earlier release computed.
+			if _, err := NameMetrics(ctx, r.conn); err != nil && ctx.Err() == nil {
+				r.warn(ctx, "metrics of earlier days could not be named", err)
+			} else {
+				named = true
+			}
+		}
 		dirty, err := r.Dirty(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				r.warn(ctx, "dirty days could not be read", err)
 			}
-			pause(ctx, wait.NextBackOff())
+			pause.For(ctx, wait.NextBackOff())
 			continue
 		}
 		wait.Reset()
@@ -54,10 +66,10 @@ func (r *Recomputer) Run(ctx context.Context) error {
 		r.meters.watch(days, r.now())
 		day, ok := r.next(days)
 		if !ok {
-			pause(ctx, r.cfg.PollInterval)
+			pause.For(ctx, r.cfg.PollInterval)
 			continue
 		}
-		pause(ctx, r.compute(ctx, day, days[day]))
+		pause.For(ctx, r.compute(ctx, day, days[day]))
 	}
 	return nil
 }
@@ -68,7 +80,7 @@ func (r *Recomputer) compute(ctx context.Context, day time.Time, h *history) tim
 	err := r.Recompute(ctx, day)
 	took := r.now().Sub(started)
 	h.computed = started
-	r.meters.computed(ctx, took, err)
+	r.meters.computed(ctx, "licence_day", took, err)
 	if err != nil {
 		h.failed++
 		if ctx.Err() == nil {
@@ -77,7 +89,12 @@ func (r *Recomputer) compute(ctx context.Context, day time.Time, h *history) tim
 	} else {
 		h.failed, h.since, h.fresh = 0, time.Time{}, true
 	}
-	return took * time.Duration(100-r.cfg.DutyPercent) / time.Duration(r.cfg.DutyPercent)
+	return rest(took, r.cfg.DutyPercent)
+}
+
+// rest returns how long to do nothing, so that what took so long takes that share of the time.
+func rest(took time.Duration, percent int) time.Duration {
+	return took * time.Duration(100-percent) / time.Duration(percent)
 }
 
 func (r *Recomputer) warn(ctx context.Context, message string, err error, more ...any) {
@@ -123,8 +140,7 @@ func (r *Recomputer) next(days map[time.Time]*history) (time.Time, bool) {
 		found  bool
 	)
 	for day, h := range days {
-		rest := r.cfg.MinInterval << min(h.failed, 5)
-		if h.since.IsZero() || r.now().Sub(h.computed) < rest {
+		if h.since.IsZero() || r.now().Sub(h.computed) < r.cfg.MinInterval<<min(h.failed, 5) {
 			continue
 		}
 		if !found || h.since.Before(days[oldest].since) {
@@ -132,14 +148,4 @@ func (r *Recomputer) next(days map[time.Time]*history) (time.Time, bool) {
 		}
 	}
 	return oldest, found
-}
-
-// pause waits for d, or less where ctx ends before.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

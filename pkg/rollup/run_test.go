@@ -61,7 +61,7 @@ func TestConfigValidate(t *testing.T) {
 	if err := (Config{}).WithDefaults().Validate(); err != nil {
 		t.Error(err)
 	}
-	for _, c := range []Config{{PollInterval: -1}, {DutyPercent: 101}, {DutyPercent: -1}, {Threads: -1}} {
+	for _, c := range []Config{{PollInterval: -1}, {DutyPercent: 101}, {DutyPercent: -1}, {AnswersDuty: 101}, {AnswersDuty: -1}, {Threads: -1}} {
 		if c.Validate() == nil {
 			t.Errorf("%+v is valid", c)
 		}

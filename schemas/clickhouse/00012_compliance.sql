@@ -3,7 +3,9 @@
 -- at which it showed life, and possible until it would have had to speak again
 -- (docs/compliance.md). Two peaks come of that, and the truth is between them.
 
-CREATE VIEW IF NOT EXISTS session_spans
+-- Of the days from first to last, as the rows of nine days before and after tell them:
+-- as far as a late report reaches (docs/compliance.md).
+CREATE VIEW IF NOT EXISTS session_spans_of
 (
     licence_id      UUID                   COMMENT 'Pseudonym of the licence',
     application     LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
@@ -20,7 +22,8 @@ CREATE VIEW IF NOT EXISTS session_spans
     app_version     LowCardinality(String) COMMENT 'Release of the application at its newest report, or (other)',
     edition         LowCardinality(String) COMMENT 'Edition of the application at its newest report, or (other)',
     country         LowCardinality(String) COMMENT 'ISO 3166-1 alpha-2 code of the address of its newest report; empty: unknown',
-    clock_doubtful  Bool                   COMMENT 'The clock of the client was seen to be wrong: times of this session are not to be trusted'
+    clock_doubtful  Bool                   COMMENT 'The clock of the client is not known to be right within a minute: times of this session are not to be trusted',
+    skew_ms         Int64                  COMMENT 'How far it may be wrong at least, 0 where it is not doubtful'
 )
 AS SELECT
     licence_id, application, installation_id, session.2 AS session_id, session.3 AS host_id,
@@ -36,37 +39,42 @@ AS SELECT
     if(session.6, certain_until,
         greatest(certain_until, if(session.5 >= day_end AND session.5 <= day_end + INTERVAL 1 MINUTE, day_end + INTERVAL 1 DAY, day_end))) AS possible_until,
     session.6 AS closed, session.7 AS first_day, session.8 AS last_day,
-    session.9 AS app_version, session.10 AS edition, session.11 AS country, session.12 AS clock_doubtful
+    session.9 AS app_version, session.10 AS edition, session.11 AS country, session.12 AS clock_doubtful,
+    if(session.12, toInt64(least(86400000, abs(session.13))), 0) AS skew_ms
 FROM
 (
     SELECT
         licence_id, application, installation_id,
-        arraySort(groupArray((began, session_id, host, cpu, spoke_at, ended, from_day, to_day, release, sold_as, place, doubtful))) AS sessions,
+        arraySort(groupArray((began, session_id, host, cpu, spoke_at, ended, from_day, to_day, release, sold_as, place, doubtful, delay_ms))) AS sessions,
         arrayPushBack(arrayPopFront(sessions.1), toDateTime64('2299-12-31 00:00:00', 3, 'UTC')) AS followers
     FROM
     (
         SELECT
             licence_id, application, installation_id, session_id,
-            argMax(sent_at, (sequence, report_id)) AS spoke_at,
+            argMax((sent_at, kind, host_id, app_version, edition, country), (sequence, report_id)) AS newest,
+            newest.1 AS spoke_at,
             -- A clock that was set back in between: the session has lived a moment.
             least(min(session_started_at), spoke_at, toDateTime64(max(day) + 1, 3, 'UTC')) AS began,
-            argMax(kind, (sequence, report_id)) = 'SHUTDOWN' AS ended,
-            argMax(host_id, (sequence, report_id)) AS host,
+            newest.2 = 'SHUTDOWN' AS ended,
+            newest.3 AS host,
             max(if(cpu_count < 1 OR cpu_count > 16384, 1, toInt64(cpu_count))) AS cpu,
             min(day) AS from_day,
             max(day) AS to_day,
-            argMax(app_version, (sequence, report_id)) AS release,
-            argMax(edition, (sequence, report_id)) AS sold_as,
-            argMax(country, (sequence, report_id)) AS place,
-            max(has(flags, 'CLOCK_SKEW')) = 1 OR min(session_started_at) > spoke_at AS doubtful
+            newest.4 AS release,
+            newest.5 AS sold_as,
+            newest.6 AS place,
+            -- The report that waited least tells most of the clock.
+            min(toUnixTimestamp64Milli(received_at) - toUnixTimestamp64Milli(sent_at)) AS delay_ms,
+            max(has(flags, 'CLOCK_SKEW')) = 1 OR min(session_started_at) > spoke_at OR delay_ms NOT BETWEEN -60000 AND 60000 AS doubtful
         FROM counted_session_days
+        WHERE day BETWEEN {first:Date} - 9 AND {last:Date} + 9
         GROUP BY licence_id, application, installation_id, session_id
     )
     GROUP BY licence_id, application, installation_id
 )
 ARRAY JOIN sessions AS session, followers AS following,
     arrayMap(s -> toDateTime64(s.8 + 1, 3, 'UTC'), sessions) AS day_end
-COMMENT 'From when to when each session ran. Grain: licence, application, installation and session. Internal: analysts read v1_sessions.';
+COMMENT 'From when to when each session ran that reported from nine days before a range of days to nine days after. Grain: licence, application, installation and session. Internal.';
 
 CREATE VIEW IF NOT EXISTS v1_sessions
 (
@@ -91,10 +99,10 @@ DEFINER = rollcall_definer SQL SECURITY DEFINER
 AS SELECT
     licence_id, application, installation_id, session_id, host_id, cpus, started_at, certain_until, possible_until, closed, first_day, last_day,
     app_version, edition, country, clock_doubtful
-FROM session_spans
+FROM @database@.session_spans_of(first = '1971-01-01', last = '2148-01-01')
 COMMENT 'From when to when each session ran: the rows behind peaks and signs of abuse. Last 100 days; ask for a licence. Grain: licence, application, installation and session.';
 
-CREATE VIEW IF NOT EXISTS peaks
+CREATE VIEW IF NOT EXISTS peaks_of
 (
     licence_id           UUID   COMMENT 'Pseudonym of the licence',
     day                  Date   COMMENT 'UTC day, by the clocks of the clients',
@@ -142,124 +150,17 @@ FROM
             greatest(from_ms, least(toUnixTimestamp64Milli(possible_until), day_ms + 86400000)) AS possible_ms,
             arrayJoin([true, false]) AS is_host,
             (host_id, if(is_host, toUUID('00000000-0000-0000-0000-000000000000'), installation_id)) AS unit
-        FROM session_spans
-        ARRAY JOIN
-            arrayMap(n -> toInt64(n), range(toUInt16(first_day), toUInt16(toDate(subtractMilliseconds(possible_until, 1))) + 1)) AS number
+        FROM @database@.session_spans_of(first = {first:Date}, last = {last:Date})
+        -- By the true time, one whose clock is doubtful may have run on the day beside.
+        ARRAY JOIN arrayMap(n -> toInt64(n), range(
+            greatest(toUInt16({first:Date}), if(skew_ms = 0, toUInt16(first_day), least(toUInt16(first_day), toUInt16(toDate(subtractMilliseconds(started_at, skew_ms)))))),
+            least(toUInt16({last:Date}), toUInt16(toDate(addMilliseconds(possible_until, skew_ms - 1)))) + 1)) AS number
         WHERE application = 'roboserver'
     )
     GROUP BY licence_id, day, is_host, unit
 )
 GROUP BY licence_id, day
-COMMENT 'Peaks of what ran at one time. Grain: licence and day. Internal: analysts read v1_peak_cpus.';
-
-CREATE VIEW IF NOT EXISTS v1_peak_cpus
-(
-    licence_id           UUID   COMMENT 'Pseudonym of the licence',
-    day                  Date   COMMENT 'UTC day, by the clocks of the clients',
-    cpus_certain         UInt64 COMMENT 'Highest number of CPUs certainly in use at one moment: those of hosts, each counted once, on which a RoboServer ran',
-    cpus_possible        UInt64 COMMENT 'The same with sessions that may have run on after they were last heard of; the truth is between the two',
-    roboservers_certain  UInt64 COMMENT 'Highest number of RoboServers certainly running at one moment; copies of an installation on several hosts count each',
-    roboservers_possible UInt64 COMMENT 'The same with sessions that may have run on',
-    hosts                UInt64 COMMENT 'Hosts with a session that day, certain or possible',
-    sessions             UInt64 COMMENT 'Sessions of that day, certain or possible',
-    unclosed             UInt64 COMMENT 'Of them, those of which it is not known how long they ran that day; 0: the peaks are numbers and no brackets',
-    clock_doubtful       UInt64 COMMENT 'Of them, those whose clock was seen to be wrong: then the bracket may miss the truth',
-    open                 Bool   COMMENT 'Reports of that day, or of its end, may still arrive: the bracket may change'
-)
-DEFINER = rollcall_definer SQL SECURITY DEFINER
-AS SELECT
-    licence_id, day, cpus_certain, cpus_possible, roboservers_certain, roboservers_possible, hosts, sessions, unclosed, clock_doubtful,
-    day + 9 > today() AS open
-FROM peaks
-COMMENT 'Peaks of CPUs and RoboServers in use at one time, from the overlap of sessions on each host. Last 100 days; ask for a licence. Grain: licence and day.';
-
-CREATE VIEW IF NOT EXISTS entitlement_uses
-(
-    licence_id    UUID   COMMENT 'Pseudonym of the licence',
-    day           Date   COMMENT 'UTC day',
-    entitlement   String COMMENT 'As in v1_compliance',
-    word          String COMMENT 'Edition that sessions reported; empty for the others',
-    certain       UInt64 COMMENT 'Used for certain',
-    possible      UInt64 COMMENT 'Used at most'
-)
-AS SELECT licence_id, day, amounts.1 AS entitlement, '' AS word, amounts.2 AS certain, amounts.3 AS possible
-FROM (SELECT licence_id, day, arrayJoin([('cpus', cpus_certain, cpus_possible), ('roboservers', roboservers_certain, roboservers_possible)]) AS amounts FROM peaks)
-UNION ALL
-SELECT licence_id, day, if(name = 'robots', 'robots', 'users'), '', toUInt64(least(value, 18446744073709551615)), toUInt64(least(value, 18446744073709551615))
-FROM (SELECT licence_id, day, metric_id, value FROM licence_day WHERE source = '' AND application = 'management_console') AS used
-INNER JOIN (SELECT metric_id, name FROM metrics FINAL WHERE name IN ('robots', 'oauth_users')) AS names USING (metric_id)
-UNION ALL
-SELECT licence_id, month_days.1, 'steps_per_month', '', toUInt64(least(to_date, 18446744073709551615)), toUInt64(least(to_date, 18446744073709551615))
-FROM
-(
-    SELECT licence_id, arraySort(groupArray((day, toUInt256(value)))) AS month
-    FROM (SELECT licence_id, day, metric_id, value FROM licence_day WHERE source = '' AND application = 'roboserver') AS used
-    INNER JOIN (SELECT metric_id FROM metrics FINAL WHERE name = 'steps_executed') AS steps USING (metric_id)
-    GROUP BY licence_id, toStartOfMonth(day)
-)
-ARRAY JOIN month AS month_days, arrayCumSum(month.2) AS to_date
-UNION ALL
-SELECT licence_id, day, used_as.1, used_as.2, uniqExact(installation_id), uniqExact(installation_id)
-FROM
-(
-    SELECT licence_id, day, installation_id, arrayJoin([('validity', ''), ('edition', lower(toString(edition)))]) AS used_as
-    FROM counted_session_days
-)
-GROUP BY licence_id, day, used_as
-COMMENT 'What a licence used of each entitlement. Grain: licence, day, entitlement and word. Internal: analysts read v1_compliance.';
-
-CREATE VIEW IF NOT EXISTS v1_compliance
-(
-    licence_id    UUID                   COMMENT 'Pseudonym of the licence',
-    day           Date                   COMMENT 'UTC day',
-    entitlement   LowCardinality(String) COMMENT 'cpus, roboservers: peak of that day; robots, users: defined that day; steps_per_month: month to date; validity: installations that reported; edition: those that reported another edition than the one sold',
-    entitled      Nullable(Int64)        COMMENT 'Limit of the terms in force on that day; null: unlimited, or no limit of this kind',
-    used_certain  UInt64                 COMMENT 'Use that is certain',
-    used_possible UInt64                 COMMENT 'Use that is possible: more only where sessions are not closed',
-    state         LowCardinality(String) COMMENT 'within, unlimited, over (for certain), unsure (the limit is within the bracket), expired, not_yet_valid, unknown_licence (validity only)',
-    valid_from    Nullable(Date)         COMMENT 'First day of the terms in force on that day; null: none were',
-    valid_until   Nullable(Date)         COMMENT 'Their last day; null: open',
-    days_past     UInt32                 COMMENT 'Days since valid_until; 0: still valid, or open',
-    open          Bool                   COMMENT 'Reports of that day may still arrive: state may change'
-)
-DEFINER = rollcall_definer SQL SECURITY DEFINER
-AS SELECT
-    licence_id, day, entitlement,
-    multiIf(
-        entitlement = 'cpus', nullIf(any(terms_cpus), 0), entitlement = 'roboservers', any(terms_roboservers), entitlement = 'robots', any(terms_robots),
-        entitlement = 'users', any(terms_users), entitlement = 'steps_per_month', any(terms_steps), NULL) AS entitled,
-    if(entitlement = 'edition', sumIf(certain, is_foreign), max(certain)) AS used_certain,
-    if(entitlement = 'edition', sumIf(possible, is_foreign), max(possible)) AS used_possible,
-    multiIf(
-        entitlement = 'validity',
-            multiIf(any(terms_from) = toDate(0), if(any(known), 'not_yet_valid', 'unknown_licence'), days_past > 0, 'expired', 'within'),
-        entitlement = 'edition', multiIf(any(terms_from) = toDate(0) OR any(terms_edition) = '', 'unlimited', used_certain > 0, 'over', 'within'),
-        entitled IS NULL, 'unlimited',
-        used_certain > assumeNotNull(entitled), 'over',
-        used_possible > assumeNotNull(entitled), 'unsure',
-        'within') AS state,
-    nullIf(any(terms_from), toDate(0)) AS valid_from,
-    any(terms_until) AS valid_until,
-    toUInt32(greatest(0, ifNull(dateDiff('day', any(terms_until), day), 0))) AS days_past,
-    day + 9 > today() AS open
-FROM
-(
-    SELECT
-        used.licence_id AS licence_id, used.day AS day, used.entitlement AS entitlement, used.certain AS certain, used.possible AS possible,
-        terms.valid_from AS terms_from, terms.valid_until AS terms_until, terms.edition AS terms_edition, terms.entitled_cpus AS terms_cpus,
-        terms.entitled_roboservers AS terms_roboservers, terms.entitled_robots AS terms_robots, terms.entitled_users AS terms_users,
-        terms.entitled_steps_per_month AS terms_steps,
-        used.word NOT IN ('', '(other)') AND used.word != lower(trimBoth(toString(terms.edition))) AS is_foreign,
-        used.licence_id IN (SELECT licence_id FROM licences FINAL) AS known
-    FROM (SELECT licence_id, day, entitlement, word, certain, possible FROM entitlement_uses) AS used
-    ASOF LEFT JOIN
-    (
-        SELECT licence_id, valid_from, valid_until, edition, entitled_cpus, entitled_roboservers, entitled_robots, entitled_users, entitled_steps_per_month
-        FROM licences FINAL
-    ) AS terms ON used.licence_id = terms.licence_id AND used.day >= terms.valid_from
-)
-GROUP BY licence_id, day, entitlement
-COMMENT 'Use beside entitlement, by the terms in force on the day. cpus, roboservers, validity and edition reach back 100 days, the others for ever. Ask for a licence. Grain: licence, day and entitlement.';
+COMMENT 'Peaks of what ran at one time on a range of days. Grain: licence and day. Internal: the rules of peak_day.';
 
 CREATE VIEW IF NOT EXISTS v1_licence_places
 (
@@ -335,7 +236,7 @@ FROM
             licence_id, application, installation_id, host_id, clock_doubtful, toDate(number) AS day, number * 86400000 AS day_ms,
             greatest(toUnixTimestamp64Milli(started_at), day_ms) AS from_ms,
             greatest(from_ms, least(toUnixTimestamp64Milli(certain_until), day_ms + 86400000)) AS certain_ms
-        FROM session_spans
+        FROM @database@.session_spans_of(first = '1971-01-01', last = '2148-01-01')
         ARRAY JOIN arrayMap(n -> toInt64(n), range(toUInt16(first_day), toUInt16(toDate(subtractMilliseconds(certain_until, 1))) + 1)) AS number
     )
     GROUP BY licence_id, day, application, installation_id, host_id

@@ -28,15 +28,16 @@ type State struct {
 	AppliedAt time.Time // zero where not applied
 }
 
-// Apply applies, in order, each migration that the database of db has not had, and
-// returns those. The databases themselves must exist. Two processes may do it at once:
-// every statement is idempotent.
-func Apply(ctx context.Context, db *sql.DB, names Names) ([]State, error) {
+// Apply applies, in order, each migration up to a version (Newest, but for a database as an
+// earlier release leaves it) that the database of db has not had, and returns those. The
+// databases themselves must exist. Two processes may do it at once: every statement is
+// idempotent.
+func Apply(ctx context.Context, db *sql.DB, names Names, version int64) ([]State, error) {
 	provider, err := newProvider(db, names)
 	if err != nil {
 		return nil, err
 	}
-	results, err := provider.Up(ctx)
+	results, err := provider.UpTo(ctx, version)
 	if err != nil {
 		return nil, fmt.Errorf("migrate ClickHouse: %w", err)
 	}

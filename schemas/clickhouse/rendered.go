@@ -10,11 +10,14 @@ import (
 
 // Names are those of the databases that migrations speak of.
 type Names struct {
+	// Main is the database of the tables and views. A view that takes parameters is looked
+	// for in the reader's own database, unless it is named with that of the view.
+	Main string
 	// Restricted is the database of identities and of who asked for them.
 	Restricted string
 }
 
-// rendered is a file system of migrations in which @restricted@ is a name: one server
+// rendered is a file system of migrations in which @database@ and @restricted@ are names: one server
 // may hold the databases of several installations.
 type rendered struct {
 	fs.FS
@@ -22,7 +25,7 @@ type rendered struct {
 }
 
 func render(files fs.FS, names Names) rendered {
-	return rendered{files, strings.NewReplacer("@restricted@", names.Restricted)}
+	return rendered{files, strings.NewReplacer("@database@", names.Main, "@restricted@", names.Restricted)}
 }
 
 // Open implements fs.FS.

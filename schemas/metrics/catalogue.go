@@ -62,6 +62,8 @@ type Metric struct {
 	SincePolicy  int32  `yaml:"since_policy"` // first privacy policy that names it
 	Owner        string `yaml:"owner"`
 	// PlausibleMaxPerCPUDay bounds the value of one session and day, per CPU; 0: unbounded.
+	// A gauge neither grows with CPUs nor stops at what is entitled to: its bound for one
+	// CPU is far beyond anything real, so that use beyond a licence is never suspect.
 	PlausibleMaxPerCPUDay int64 `yaml:"plausible_max_per_cpu_day"`
 	// Retirement holds the thresholds of its removal; see RetirementPolicy.
 	Retirement *Retirement `yaml:"retirement"`

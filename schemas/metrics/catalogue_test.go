@@ -20,6 +20,10 @@ var update = flag.Bool("update", false, "add new metrics to released.lock")
 func TestEmbeddedCatalogueIsWhole(t *testing.T) {
 	var features, legacyFeatures int
 	for _, m := range Embedded().All() {
+		// The largest value that a report may claim must give itself away, on 64 CPUs too.
+		if most := int64(1) << 53 / 64; m.PlausibleMaxPerCPUDay <= 0 || m.PlausibleMaxPerCPUDay >= most {
+			t.Errorf("%s has a plausible maximum of %d, want 1 to %d", m.Name, m.PlausibleMaxPerCPUDay, most-1)
+		}
 		if m.Lifecycle == Legacy && (m.ReplacedBy == "" || m.DeprecatedIn == "") {
 			t.Errorf("legacy metric %s lacks what replaces it or when it was deprecated", m.Name)
 		}

@@ -119,9 +119,8 @@ func made() map[string]string {
 		"able_releases": "installation_id, application.version", "used_releases": "installation_id, application.version, " + metrics,
 		"uncatalogued": "judgement", "v1_data_quality.suspect_values": "judgement", "refused_values": "judgement",
 
-		"v1_feature_day.kind": "catalogue", "v1_feature_trend.kind": "catalogue", "feature_days.kind": "catalogue", "v1_licence_usage.kind": "catalogue",
+		"v1_feature_day.kind": "catalogue", "v1_feature_trend.kind": "catalogue", "v1_licence_usage.kind": "catalogue",
 		"dimension": "account", "segment": "application.version, application.edition, host.os_name, address, registry",
-		"is_used": metrics, "is_covered": "consent, " + metrics, "amount": metrics,
 		"licences_covered": "customer.licence_key, consent", "licences_used": "customer.licence_key, " + metrics, "reach": "customer.licence_key, " + metrics,
 		"intensity": metrics, "week": "day", "days": "day", "adoption_before": "installation_id, " + metrics, "adoption_change": "installation_id, " + metrics,
 		"share": "installation_id", "active": "installation_id", "silent": "installation_id", "new": "installation_id", "returned": "installation_id", "gone": "installation_id",
@@ -133,14 +132,23 @@ func made() map[string]string {
 		"reported": metrics, "suspect_licences": "customer.licence_key, " + metrics, "name_hash": metrics, "sent_as": metrics,
 
 		"cpus": "host.cpu_count", "started_at": "session_started_at", "certain_until": "session_started_at, sent_at, day, kind", "possible_until": "session_started_at, sent_at, day, kind", "closed": "kind",
-		"session_spans.first_day": "day", "session_spans.last_day": "day", "v1_sessions.first_day": "day", "v1_sessions.last_day": "day", "clock_doubtful": "judgement",
+		"v1_sessions.first_day": "day", "v1_sessions.last_day": "day", "clock_doubtful": "judgement",
 		"cpus_certain": "host.cpu_count, host_id, session_started_at, sent_at", "cpus_possible": "host.cpu_count, host_id, session_started_at, sent_at",
 		"roboservers_certain": "installation_id, host_id, session_started_at, sent_at", "roboservers_possible": "installation_id, host_id, session_started_at, sent_at",
-		"hosts": "host_id", "unclosed": "session_id, kind", "open": "day", "entitlement": "catalogue", "entitled": "registry", "word": "application.edition",
-		"certain": "installation_id, host_id, host.cpu_count, " + metrics, "possible": "installation_id, host_id, host.cpu_count, " + metrics,
+		"hosts": "host_id", "unclosed": "session_id, kind", "open": "day", "entitlement": "catalogue", "entitled": "registry",
 		"used_certain": "installation_id, host_id, host.cpu_count, " + metrics, "used_possible": "installation_id, host_id, host.cpu_count, " + metrics,
 		"state": "registry, judgement", "days_past": "registry, day", "received_day": "receipt", "networks": "address", "countries": "address",
 		"licence_networks": "address", "licence_countries": "address", "licence_installations": "installation_id",
 		"hosts_at_once": "host_id, session_started_at, sent_at", "overlap_s": "host_id, session_started_at, sent_at",
+
+		// What is computed beside licence_day.
+		"product": "account", "sources": "account", "positions": "account", "published_at": "account",
+		"rollup_coverage.unit": "day", "of_application": "catalogue", "begins": "catalogue", "ends": "catalogue", "is_required": "catalogue", "named_by": "catalogue",
+		"amounts": metrics, "beyond_release": "application.version, " + metrics, "beyond_consent": "consent, policy_version, " + metrics,
+		"shape": "application.version, consent, policy_version, " + metrics, "slices": "application.version, application.edition, host.os_name, address, registry",
+		"highest": metrics, "any_policies": "policy_version", "policies_of_full": "policy_version, consent", "users": "installation_id, " + metrics, "totals": metrics, "maxima": metrics,
+		"editions": "application.edition, installation_id", "reporting_full": "customer.licence_key, consent",
+		"verdicts": "customer.licence_key, " + metrics, "strangers": "customer.licence_key, installation_id, " + metrics, "ahead": "sent_at, receipt",
+		"month": "day", "to_date": metrics,
 	}
 }

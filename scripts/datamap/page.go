@@ -53,6 +53,11 @@ licences cannot be linked by an id. Within one day, reports from one address or 
 holds the pepper and knows a licence key, an e-mail address or an id from a machine finds what belongs to it. Country, network operator and a rare release
 together can single out an installation, and so can somebody who knows a customer's habits. This is personal data, and this page treats it so.
 
+**What stays for ever, and what goes.** Rows of single installations, hosts and sessions go after 100 days (` + "`session_days`, `installation_day`" + `). What was computed of them by licence stays under its pseudonym: its use, the
+days on which it reported and with how many installations, its use of legacy features, its peaks and its steps (` + "`licence_day`, `reporting_day`, `retirement_day`, `peak_day`, `steps_month`" + `); so do the terms
+of the registry and who was put into quarantine (` + "`licences`, `quarantine_history`" + `). Tables by metric, release or day (` + "`metric_day`, `metric_week`, `release_day`, `quality_day`, `clock_day`" + `) have no pseudonym, yet a count of one
+in a small segment may speak of somebody who is known otherwise. Nothing erases rows of a licence or a person on request yet: identities go with their keys, and destroying the pepper ends every way from a key to its pseudonym.
+
 The administrators of Kafka, ClickHouse and the machines can read whatever lies there in the clear, whatever the tables of grants say. ` + "`reports.raw`" + ` and
 identities lie there as ciphertext, so for these they would need keys too. Whoever controls a gateway reads what passes through it from then on.
 

@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	check := flag.String("check", "", "check that what `demo` or test needs is installed")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: parts [-print] PART… | -check demo|test\nparts: %s\n",
-			strings.Join(partstore.Names(), ", "))
+			strings.Join(append(partstore.Names(), partstore.Browser), ", "))
 		flag.PrintDefaults()
 	}
 	flag.Parse()

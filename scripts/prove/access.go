@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -179,7 +178,7 @@ func (g *guarded) readAsAnalyst(ctx context.Context, plan *fleet.Plan) (exactnes
 	if err == nil {
 		e.live, err = oracle.Verify(ctx, conn, plan.Truth(), g.licenceID, oracle.Options{Live: true})
 	}
-	return e, errors.Join(err, conn.Close())
+	return e, err
 }
 
 // tryEverything tries each wrong access and each rightful one.

@@ -50,6 +50,8 @@ type object struct {
 	scope  access.Scope
 	name   string
 	isView bool
+	// ofDays: a view that takes parameters, the first day and the last.
+	ofDays bool
 }
 
 func (o object) String() string { return o.qualified() }
@@ -61,6 +63,14 @@ func (o object) qualified() string {
 	return access.DefaultDatabase + "." + o.name
 }
 
+// source is what a query reads the object as.
+func (o object) source() string {
+	if o.ofDays {
+		return o.qualified() + "(first = today() - 1, last = today())"
+	}
+	return o.qualified()
+}
+
 // objects are those that the server has.
 func (g *guarded) objects(ctx context.Context) ([]object, error) {
 	var all []object
@@ -69,13 +79,14 @@ func (g *guarded) objects(ctx context.Context) ([]object, error) {
 		if scope == access.Restricted {
 			database = access.RestrictedDatabase(database)
 		}
-		names, err := g.texts(ctx, "SELECT concat(name, ' ', engine) FROM system.tables WHERE database = ? AND NOT startsWith(name, 'licence_day_staging_') ORDER BY name", database)
+		names, err := g.texts(ctx, "SELECT concat(name, ' ', engine, if(position(create_table_query, 'first:Date') > 0, ' of days', '')) FROM system.tables WHERE database = ? AND NOT startsWith(name, 'licence_day_staging_') ORDER BY name", database)
 		if err != nil {
 			return nil, err
 		}
 		for _, text := range names {
 			name, engine, _ := strings.Cut(text, " ")
-			all = append(all, object{scope, name, engine == "View"})
+			engine, _, ofDays := strings.Cut(engine, " ")
+			all = append(all, object{scope, name, engine == "View", ofDays})
 		}
 	}
 	if len(all) < 15 {
@@ -95,7 +106,7 @@ func (g *guarded) clickhouseMatrix(objects []object) []attempt {
 		}
 		for _, o := range objects {
 			reads, columns := rights(role, o, access.Select)
-			add("read "+o.name, reads && len(columns) == 0, "SELECT * FROM "+o.qualified()+" LIMIT 1 FORMAT Null")
+			add("read "+o.name, reads && len(columns) == 0, "SELECT * FROM "+o.source()+" LIMIT 1 FORMAT Null")
 			if reads && len(columns) > 0 {
 				add("read columns of "+o.name, true, "SELECT "+strings.Join(columns, ", ")+" FROM "+o.qualified()+" LIMIT 1 FORMAT Null")
 			}

@@ -7,16 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
-	"rollcall/pkg/access"
 	"rollcall/pkg/audit"
-	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/fleet"
-	"rollcall/pkg/telemetry"
 )
 
 // commands are those of operators, each under the rights that it is to have; it
@@ -97,13 +93,10 @@ func (g *guarded) where(ctx context.Context) error {
 	if err == nil && found.End != "landed" {
 		err = fmt.Errorf("a report that landed is %s to the auditor", found.End)
 	}
-	return errors.Join(err, conn.Close())
+	return err
 }
 
 // as connects to ClickHouse as the user.
 func (g *guarded) as(ctx context.Context, user string) (driver.Conn, error) {
-	return clickhouse.Open(ctx, clickhouse.Config{
-		Addresses: []string{g.clickhouse.Address()}, Database: access.DefaultDatabase, User: user, PasswordFile: passwordFile(g.dir, user),
-		DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-	}, telemetry.Discard())
+	return g.env.OpenAs(ctx, g.clickhouse, user, passwordFile(g.dir, user))
 }

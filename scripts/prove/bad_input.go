@@ -151,7 +151,7 @@ func (b *badRun) goodOne(ctx context.Context) error {
 
 // send sends one input and looks where it ended.
 func (b *badRun) send(ctx context.Context, number int, input badInput) error {
-	before, err := b.rawEnd(ctx)
+	before, err := b.p.ends(ctx, topics.Raw)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,11 @@ func (b *badRun) send(ctx context.Context, number int, input badInput) error {
 			b.fail("%s: answered %s, not %s", input.name, answer, strings.Join(input.answers, " or "))
 		}
 	}
-	after, err := b.rawEnd(ctx)
+	after, err := b.p.ends(ctx, topics.Raw)
 	if err != nil {
 		return err
 	}
-	if entered := int(after - before); entered != answers["202"] {
+	if entered := int(after.Total() - before.Total()); entered != answers["202"] {
 		b.fail("%s: %d entered, %d were taken", input.name, entered, answers["202"])
 	}
 	b.accepted += answers["202"]
@@ -222,20 +222,4 @@ func (b *badRun) checkDeadLetter(ctx context.Context, input badInput) error {
 		n, err := b.p.count(ctx, "SELECT count() FROM dead_letters FINAL WHERE reason = {class:String} AND "+query, chgo.Named("class", input.class), named)
 		return n == 1, err
 	})
-}
-
-// rawEnd returns how many offsets reports.raw has given away.
-func (b *badRun) rawEnd(ctx context.Context) (int64, error) {
-	ends, err := b.p.admin.ListEndOffsets(ctx, topics.Raw)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read the end of %s: %w", topics.Raw, err)
-	}
-	var sum int64
-	for _, end := range ends[topics.Raw] {
-		sum += end.Offset
-	}
-	return sum, nil
 }

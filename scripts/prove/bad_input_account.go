@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +18,6 @@ import (
 
 	"rollcall/pkg/pseudonym"
 	"rollcall/pkg/topics"
-	"rollcall/scripts/testbed"
 )
 
 const settleLimit = 4 * time.Minute
@@ -63,28 +60,6 @@ func (b *badRun) invented(ctx context.Context) error {
 	}
 	b.line("invented licence keys", n, map[string]int{"202": f.accepted, "429 new_licence_rate": limited}, landed+" (unregistered) or "+neverEntered)
 	return nil
-}
-
-// gatewayMetric returns the number in the pattern's group on the gateway's page of metrics.
-func (p *pipeline) gatewayMetric(ctx context.Context, pattern *regexp.Regexp) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.cluster.Service(testbed.Gateway)[0].URL("/metrics"), nil)
-	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
-	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, fmt.Errorf("read metrics: %w", err)
-	}
-	match := pattern.FindSubmatch(page)
-	if match == nil {
-		return 0, fmt.Errorf("no metric %s", pattern)
-	}
-	return strconv.Atoi(string(match[1]))
 }
 
 // account waits until all that was taken has its end, and compares everything.
@@ -212,45 +187,12 @@ func (b *badRun) searchEverywhere(ctx context.Context) (places, hits int, err er
 }
 
 // searchTopic returns how many of a topic's records hold the e-mail address, read so.
-func (b *badRun) searchTopic(ctx context.Context, topic string, read func([]byte) []byte) (int, error) {
-	ends, err := b.p.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read the end of %s: %w", topic, err)
-	}
-	starts := map[int32]kgo.Offset{}
-	left := map[int32]int64{}
-	for _, end := range ends[topic] {
-		if end.Offset > 0 {
-			starts[end.Partition], left[end.Partition] = kgo.NewOffset().AtStart(), end.Offset
+func (b *badRun) searchTopic(ctx context.Context, topic string, read func([]byte) []byte) (hits int, err error) {
+	err = b.p.eachRecord(ctx, topic, func(r *kgo.Record) error {
+		if bytes.Contains(read(r.Value), []byte(leakyEmail)) || bytes.Contains(r.Key, []byte(leakyEmail)) {
+			hits++
 		}
-	}
-	if len(left) == 0 {
-		return 0, nil
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.p.kafka.Brokers()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", topic, err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, endLimit)
-	defer cancel()
-	hits := 0
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return 0, fmt.Errorf("read %s: %w", topic, err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if bytes.Contains(read(r.Value), []byte(leakyEmail)) || bytes.Contains(r.Key, []byte(leakyEmail)) {
-				hits++
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return hits, nil
+		return nil
+	})
+	return hits, err
 }

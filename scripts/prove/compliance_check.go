@@ -17,7 +17,7 @@ import (
 // peakFinding is how peaks compare with the truth.
 type peakFinding struct {
 	cells   int
-	numbers int // brackets that are a number
+	numbers int // complete cells: brackets that are one number
 	closed  int // cells without an unclosed session
 	missed  int // brackets that do not hold the truth
 	above   int // cells whose truth is above what is certain
@@ -25,39 +25,37 @@ type peakFinding struct {
 	widths  []float64
 	naive   int     // cells in which the sum over installations is not the truth
 	excess  float64 // that sum, over all cells, as a multiple of the truth
+	// doubtful are the cells with a session whose clock is not known to be right; they are
+	// not among those above that were missed, but among those that err.
+	doubtful map[licenceDay]bool
+	erring   int                 // of doubtful, those that do not hold the truth
+	excused  map[licenceDay]bool // cells of a wrong clock that looks right
+	masked   int                 // of excused, those that do not hold the truth
 }
 
 func (f *peakFinding) exact() bool {
 	return f.cells > 0 && f.missed == 0 && f.numbers == f.cells && f.closed == f.cells
 }
 
-// bracketed reports whether every bracket holds the truth in a world that is rough enough
-// to show it: one in which either end alone, and the naive sum, would have erred.
+// bracketed reports whether every bracket holds the truth, and at least half of the cells
+// are complete, in a world that is rough enough to show it: one in which either end alone,
+// and the naive sum, would have erred.
 func (f *peakFinding) bracketed() bool {
 	return f.cells > 0 && f.missed == 0 && 2*f.numbers >= f.cells && f.above > 0 && f.below > 0 && f.naive > 0
 }
 
 func (f *peakFinding) String() string {
-	return fmt.Sprintf("%d cells, %d without the truth in the bracket, %d brackets are a number (%d cells without an unclosed session), median width %.0f CPUs "+
-		"(%.0f where it is not 0), the lower end alone wrong in %d, the upper in %d; the naive sum wrong in %d, %.2f times the truth", f.cells, f.missed, f.numbers, f.closed,
-		middle(f.widths), middle(slices.DeleteFunc(slices.Clone(f.widths), func(width float64) bool { return width == 0 })), f.above, f.below, f.naive, f.excess)
-}
-
-// middle is the median; 0 of nothing.
-func middle(all []float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
+	return fmt.Sprintf("%d cells, %d without the truth in the bracket, %d complete (their bracket is one number; %d without an unclosed session), median width %.0f CPUs "+
+		"(%.0f where it is not 0), the lower end alone wrong in %d, the upper in %d; the naive sum wrong in %d, %.2f times the truth; %d doubted for reports that waited", f.cells, f.missed, f.numbers, f.closed,
+		median(f.widths), median(slices.DeleteFunc(slices.Clone(f.widths), func(width float64) bool { return width == 0 })), f.above, f.below, f.naive, f.excess, len(f.doubtful))
 }
 
 // comparePeaks compares v1_peak_cpus with the truth of every licence and day, and beside
 // it the sum of what installations reported.
 func (p *pipeline) comparePeaks(ctx context.Context, w *serverWorld) (f *peakFinding, err error) {
 	truth, ids := w.peaks(), p.idsOf(w)
-	f = &peakFinding{}
-	rows, err := p.conn.Query(ctx, `SELECT peak.licence_id, toString(peak.day), cpus_certain, cpus_possible, unclosed, toUInt64(naive.value)
+	f = &peakFinding{doubtful: map[licenceDay]bool{}, excused: w.maskedCells()}
+	rows, err := p.conn.Query(ctx, `SELECT peak.licence_id, toString(peak.day), cpus_certain, cpus_possible, unclosed, toUInt64(naive.value), clock_doubtful
 		FROM v1_peak_cpus AS peak
 		LEFT JOIN (SELECT licence_id, day, value FROM v1_licence_day WHERE metric = 'cpus') AS naive ON peak.licence_id = naive.licence_id AND peak.day = naive.day
 		WHERE peak.day >= toDate(?) AND peak.day < toDate(?)`, w.first/dayMillis, w.end()/dayMillis)
@@ -68,11 +66,11 @@ func (p *pipeline) comparePeaks(ctx context.Context, w *serverWorld) (f *peakFin
 	var all, sums float64
 	for rows.Next() {
 		var (
-			id                                 uuid.UUID
-			day                                string
-			certain, possible, unclosed, naive uint64
+			id                                           uuid.UUID
+			day                                          string
+			certain, possible, unclosed, naive, doubtful uint64
 		)
-		if err := rows.Scan(&id, &day, &certain, &possible, &unclosed, &naive); err != nil {
+		if err := rows.Scan(&id, &day, &certain, &possible, &unclosed, &naive, &doubtful); err != nil {
 			return nil, fmt.Errorf("read peaks: %w", err)
 		}
 		l := ids[id]
@@ -85,20 +83,23 @@ func (p *pipeline) comparePeaks(ctx context.Context, w *serverWorld) (f *peakFin
 		if !known && certain == 0 {
 			continue // a day on which a session may have run on, and had not
 		}
-		f.compare(p.env, key, want, certain, possible, unclosed)
+		if doubtful > 0 {
+			f.doubtful[key] = true
+		}
+		f.compare(w, p.env, key, want, certain, possible, unclosed)
 		all, sums = all+float64(want), sums+float64(naive)
 		if naive != want {
 			f.naive++
 		}
 	}
 	for key, want := range truth { // nowhere in the view
-		f.compare(p.env, key, want, 0, 0, 0)
+		f.compare(w, p.env, key, want, 0, 0, 0)
 	}
 	f.excess = sums / max(1, all)
 	return f, rows.Err()
 }
 
-func (f *peakFinding) compare(env *Environment, key licenceDay, want, certain, possible, unclosed uint64) {
+func (f *peakFinding) compare(w *serverWorld, env *Environment, key licenceDay, want, certain, possible, unclosed uint64) {
 	f.cells++
 	f.widths = append(f.widths, float64(possible)-float64(certain))
 	if certain == possible {
@@ -113,7 +114,13 @@ func (f *peakFinding) compare(env *Environment, key licenceDay, want, certain, p
 	if want < possible {
 		f.below++
 	}
-	if want < certain || want > possible {
+	switch holds := certain <= want && want <= possible; {
+	case holds:
+	case w.skewed && f.doubtful[key]:
+		f.erring++
+	case f.excused[key]:
+		f.masked++
+	default:
 		f.missed++
 		if f.missed <= 10 {
 			env.Say("%s on %s: %d CPUs, told as %d to %d", key.licence, key.day, want, certain, possible)
@@ -127,13 +134,18 @@ type truthFinding struct {
 	told    int
 	wrongly int // told and not true
 	untold  int // true and not told
+	doubted int // neither, since a clock is doubtful
 	details []string
 }
 
 func (f *truthFinding) holds() bool { return f.wanted > 0 && f.wrongly == 0 && f.untold == 0 }
 
 func (f *truthFinding) String() string {
-	return fmt.Sprintf("%d true, %d told, %d false, %d untold", f.wanted, f.told, f.wrongly, f.untold)
+	text := fmt.Sprintf("%d true, %d told, %d false, %d untold", f.wanted, f.told, f.wrongly, f.untold)
+	if f.doubted > 0 {
+		text += fmt.Sprintf(", %d left open for a doubtful clock", f.doubted)
+	}
+	return text
 }
 
 func (f *truthFinding) wrong(format string, values ...any) {
@@ -145,8 +157,9 @@ func (f *truthFinding) wrong(format string, values ...any) {
 // compareFindings compares the days on which licences are told to exceed their CPUs with
 // those on which they did: every day that is told as certain must be true, and every true
 // one be told, as certain or as unsure; in the first world, whose sessions are complete,
-// as certain.
-func (p *pipeline) compareFindings(report *compliance.Report, complete *serverWorld, rest ...*serverWorld) *truthFinding {
+// as certain. Of the cells whose clocks are doubtful only this is asked: that none is told
+// as certain which is not true.
+func (p *pipeline) compareFindings(report *compliance.Report, doubtful map[licenceDay]bool, complete *serverWorld, rest ...*serverWorld) *truthFinding {
 	f := &truthFinding{}
 	ids := p.idsOf(append(rest, complete)...)
 	told := map[licenceDay]string{}
@@ -163,13 +176,19 @@ func (p *pipeline) compareFindings(report *compliance.Report, complete *serverWo
 		}
 	}
 	for n, w := range append([]*serverWorld{complete}, rest...) {
-		peaks := w.peaks()
+		peaks, masked := w.peaks(), w.maskedCells()
 		for _, l := range w.licences {
 			for day := range w.days {
 				key := licenceDay{l.key, time.UnixMilli(w.first + int64(day)*dayMillis).UTC().Format(time.DateOnly)}
 				state := told[key]
 				over := l.registered && peaks[key] > uint64(l.cpus)
-				f.count(key, over, state, n == 0)
+				switch {
+				case masked[key]:
+				case doubtful[key] && state != "over":
+					f.doubted++
+				default:
+					f.count(key, over, state, n == 0 && !doubtful[key])
+				}
 			}
 		}
 	}
@@ -214,7 +233,11 @@ func (p *pipeline) compareSigns(report *compliance.Report, abused map[string]*wo
 			continue
 		}
 		for _, row := range sign.Rows {
-			got[cloneOn(*row.InstallationID, row.Day)] = true
+			text := cloneOn(*row.InstallationID, row.Day)
+			if row.ClockDoubtful && !want[text] {
+				continue // it may be none, and says so
+			}
+			got[text] = true
 		}
 	}
 	f.wanted, f.told = len(want), len(got)

@@ -16,14 +16,15 @@ const (
 )
 
 // serverWorld is licences whose RoboServers run, stop, are killed and are copied. It
-// remembers when each of them truly ran, and makes the reports that they would send. No
-// clock of it is wrong.
+// remembers when each of them truly ran, and makes the reports that they would send.
 type serverWorld struct {
 	r     *rand.Rand
 	first int64 // Unix ms, a midnight
 	days  int
 	// rough: sessions are killed, containers come and go, the end finds servers running.
-	rough    bool
+	rough bool
+	// skewed: the clocks of some machines are wrong.
+	skewed   bool
 	licences []*worldLicence
 	ran      []*stay
 	sent     []posting
@@ -46,6 +47,8 @@ type stay struct {
 	installation, host uuid.UUID
 	cpus               int64
 	from, to           int64
+	skew               int64 // of the machine's clock
+	masked             bool  // a report waited for as long as the clock was ahead: it looks right
 }
 
 // posting is a report and when it reaches the gateway, from where.
@@ -59,12 +62,17 @@ type posting struct {
 type machineOf struct {
 	id   uuid.UUID
 	cpus int64
+	skew int64 // ms that its clock is ahead of the truth
 }
 
-// newServerWorld plays customers through the days that end two days ago.
-func newServerWorld(seed uint64, name string, licences, days int, rough bool) *serverWorld {
+// newServerWorld has no customers yet; its days end two days ago.
+func newServerWorld(seed uint64, days int) *serverWorld {
 	today := time.Now().UnixMilli() / dayMillis
-	w := &serverWorld{r: rand.New(rand.NewPCG(seed, 5)), first: (today - 1 - int64(days)) * dayMillis, days: days, rough: rough}
+	return &serverWorld{r: rand.New(rand.NewPCG(seed, 5)), first: (today - 1 - int64(days)) * dayMillis, days: days}
+}
+
+// play lets so many customers live through the days.
+func (w *serverWorld) play(name string, licences int) *serverWorld {
 	for n := range licences {
 		l := &worldLicence{
 			key: fmt.Sprintf("%s-%04d-WXYZ-%04d", name, n, n), cpus: 4 + w.r.Int64N(40), registered: true,
@@ -83,17 +91,15 @@ func (w *serverWorld) between(low, high int64) int64 { return low + w.r.Int64N(m
 
 func (w *serverWorld) chance(p float64) bool { return w.r.Float64() < p }
 
-// newID is random, and the same in every run.
-func (w *serverWorld) newID() uuid.UUID {
-	var id uuid.UUID
-	for i := range id {
-		id[i] = byte(w.r.UintN(256))
-	}
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
+func (w *serverWorld) newID() uuid.UUID { return randomID(w.r) }
 
-func (w *serverWorld) machine() *machineOf { return &machineOf{w.newID(), 2 << w.r.IntN(4)} }
+func (w *serverWorld) machine() *machineOf {
+	m := &machineOf{id: w.newID(), cpus: 2 << w.r.IntN(4)}
+	if w.skewed {
+		m.skew = w.drawSkew()
+	}
+	return m
+}
 
 // customer has one to four servers, two on a machine, now and then a copy of one on
 // another machine, and in a rough world containers.
@@ -133,7 +139,7 @@ func (w *serverWorld) serve(l *worldLicence, installation uuid.UUID, host *machi
 		switch {
 		case to == w.end():
 			s.runTo(to)
-			s.closeDay(to)
+			s.report(client.Daily, to) // by a right clock, its day's last
 			w.killed++
 			return
 		case w.rough && w.chance(0.3):
@@ -157,7 +163,7 @@ func (w *serverWorld) serve(l *worldLicence, installation uuid.UUID, host *machi
 			return
 		}
 		if next > to && w.chance(0.1) {
-			host = &machineOf{w.newID(), host.cpus} // booted
+			host = &machineOf{w.newID(), host.cpus, host.skew} // booted
 		}
 		at = next
 	}
@@ -198,9 +204,9 @@ type worldSession struct {
 }
 
 func (w *serverWorld) begin(l *worldLicence, installation uuid.UUID, host *machineOf, at int64) *worldSession {
-	truly := &stay{licence: l, installation: installation, host: host.id, cpus: host.cpus, from: at}
+	truly := &stay{licence: l, installation: installation, host: host.id, cpus: host.cpus, from: at, skew: host.skew}
 	w.ran = append(w.ran, truly)
-	s := &worldSession{w: w, stay: truly, id: w.newID(), clock: at, day: at / dayMillis}
+	s := &worldSession{w: w, stay: truly, id: w.newID(), clock: at, day: (at + host.skew) / dayMillis}
 	s.report(client.Startup, at)
 	s.nextReport, s.nextSave = at+w.between(hourMillis, 7*hourMillis), at+w.between(minuteMillis, hourMillis)
 	return s
@@ -210,7 +216,7 @@ func (w *serverWorld) begin(l *worldLicence, installation uuid.UUID, host *machi
 func (s *worldSession) runTo(to int64) {
 	s.stay.to = to
 	for {
-		midnight := (s.day + 1) * dayMillis
+		midnight := (s.day+1)*dayMillis - s.stay.skew
 		at := min(midnight, s.nextReport, s.nextSave)
 		if at >= to {
 			return
@@ -249,17 +255,22 @@ func (s *worldSession) recover(at int64) {
 	}
 	again := s.lastReported
 	again.received = at + 1000
-	s.w.sent = append(s.w.sent, again)
+	s.send(again)
 }
 
 func (s *worldSession) report(kind string, at int64) {
 	s.lastReported = s.compose(kind, at)
-	s.w.sent = append(s.w.sent, s.lastReported)
+	s.send(s.lastReported)
 	if s.w.chance(0.05) { // twice
 		again := s.lastReported
 		again.received += s.w.between(1, hourMillis)
-		s.w.sent = append(s.w.sent, again)
+		s.send(again)
 	}
+}
+
+func (s *worldSession) send(one posting) {
+	s.w.sent = append(s.w.sent, one)
+	s.stay.masked = s.stay.masked || masks(s.stay, one)
 }
 
 func (s *worldSession) compose(kind string, at int64) posting {
@@ -267,8 +278,8 @@ func (s *worldSession) compose(kind string, at int64) posting {
 	s.steps += 100
 	s.saved, s.savedDay, s.reported = at, s.day, at
 	r := dailyReport(s.stay.licence.key)
-	r.ReportID, r.Kind, r.SentAt, r.Day = s.w.newID(), kind, at, int32(s.day)
-	r.InstallationID, r.HostID, r.SessionID, r.SessionStartedAt, r.Sequence = s.stay.installation, s.stay.host, s.id, s.stay.from, s.sequence
+	r.ReportID, r.Kind, r.SentAt, r.Day = s.w.newID(), kind, at+s.stay.skew, int32(s.day)
+	r.InstallationID, r.HostID, r.SessionID, r.SessionStartedAt, r.Sequence = s.stay.installation, s.stay.host, s.id, s.stay.from+s.stay.skew, s.sequence
 	r.Host.CPUCount = int32(s.stay.cpus)
 	r.Counters, r.Distincts = map[string]int64{requiredMetric: s.steps}, map[string]int64{}
 	r.Gauges = map[string]int64{cpusMetric: s.stay.cpus}

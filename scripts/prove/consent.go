@@ -47,7 +47,7 @@ func proveConsent(ctx context.Context, env *Environment) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	leaky, err := buildMutant(ctx, env, env.Path("heedless"), heedless())
+	leaky, err := env.Mutant(ctx, "heedless", heedless(), nil)
 	if err != nil {
 		return "", false, err
 	}
@@ -71,7 +71,7 @@ func proveConsent(ctx context.Context, env *Environment) (string, bool, error) {
 // eagerRollup spares a proof of counts the rollup's pauses.
 func eagerRollup() map[string]testbed.Settings {
 	return map[string]testbed.Settings{testbed.Sink: {
-		"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "500ms", "sink.rollup.duty_percent": 100,
+		"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "200ms", "sink.rollup.duty_percent": 100, "sink.rollup.answers_duty_percent": 100,
 	}}
 }
 
@@ -97,7 +97,7 @@ func (p *pipeline) liveThrough(ctx context.Context, licence string, wanderers in
 				posted = append(posted, r)
 			}
 		}
-		if _, err := p.settled(ctx, exactSettleLimit); err != nil {
+		if err := p.answered(ctx, exactSettleLimit); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -162,7 +162,7 @@ func (p *pipeline) consentOfFleet(ctx context.Context, options fleet.Options) (f
 	if _, err := p.play(ctx, plan, nil); err != nil {
 		return f, err
 	}
-	if _, err := p.settled(ctx, exactSettleLimit); err != nil {
+	if err := p.answered(ctx, exactSettleLimit); err != nil {
 		return f, err
 	}
 	for live, result := range map[bool]*oracle.Result{false: &f.rollup, true: &f.live} {

@@ -200,7 +200,7 @@ func (p *pipeline) searchTraces(ctx context.Context, f *consentFinding, traces [
 		f.places += int(n)
 	}
 	for topic, valuesOf := range map[string]func([]byte) ([]int64, error){topics.Clean: cleanValues, topics.Usage: usageValues} {
-		err := p.scanTopic(ctx, topic, func(in *kgo.Record) error {
+		err := p.eachRecord(ctx, topic, func(in *kgo.Record) error {
 			values, err := valuesOf(in.Value)
 			if slices.ContainsFunc(values, func(n int64) bool { return wanted[n] }) {
 				f.places++

@@ -19,10 +19,8 @@ import (
 	"github.com/google/uuid"
 
 	"rollcall/pkg/access"
-	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/geoip"
-	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
 	"rollcall/scripts/parts/partstore"
 	"rollcall/scripts/testbed"
@@ -116,7 +114,7 @@ func startCookbook(ctx context.Context, env *Environment) (*cookbook, error) {
 	if _, err := p.play(ctx, plan, nil); err != nil {
 		return nil, err
 	}
-	if _, err := p.settled(ctx, exactSettleLimit); err != nil {
+	if err := p.answered(ctx, exactSettleLimit); err != nil {
 		return nil, err
 	}
 	c := &cookbook{pipeline: p, known: known, table: table{first: known.from, licences: map[uuid.UUID]int{}}}
@@ -133,15 +131,7 @@ func (p *pipeline) openAnalyst(ctx context.Context, password string) (driver.Con
 	if err := os.WriteFile(path, []byte(password), 0o600); err != nil {
 		return nil, fmt.Errorf("write a password: %w", err)
 	}
-	conn, err := clickhouse.Open(ctx, clickhouse.Config{
-		Addresses: []string{p.clickhouse.Address()}, Database: "rollcall", User: "analyst", PasswordFile: path, Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
-	}, telemetry.Discard())
-	if err != nil {
-		return nil, err
-	}
-	p.env.OnClose(func(context.Context) error { return conn.Close() })
-	return conn, nil
+	return p.env.OpenAs(ctx, p.clickhouse, "analyst", path)
 }
 
 // missing tells which questions have no truth, and which truths no question.

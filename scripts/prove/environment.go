@@ -11,6 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"rollcall/pkg/access"
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/telemetry"
 	"rollcall/scripts/parts/partstore"
 	"rollcall/scripts/testbed"
 )
@@ -105,6 +110,17 @@ func (e *Environment) Path(elements ...string) string {
 // Binary returns rollcall, built once for the proof with the embedded engine.
 func (e *Environment) Binary(ctx context.Context) (string, error) { return e.binary(ctx) }
 
+// Mutant builds rollcall with the mutant's edits, and with files replaced or added as
+// testbed.BuildOptions says, in a directory of its own.
+func (e *Environment) Mutant(ctx context.Context, dir string, m testbed.Mutant, overlay map[string]string) (string, error) {
+	path := e.Path(dir)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", fmt.Errorf("make the build's directory: %w", err)
+	}
+	e.Say("building %q", m.Name)
+	return testbed.BuildMutant(ctx, testbed.BuildOptions{Dir: path, Tags: []string{"embedded"}, Overlay: overlay}, m)
+}
+
 // Part returns the path of a part, fetching it where it is absent.
 func (e *Environment) Part(ctx context.Context, name string) (string, error) {
 	store, err := partstore.Open(e.progress)
@@ -137,6 +153,25 @@ func (e *Environment) ClickHouse(ctx context.Context, name string, o testbed.Cli
 	}
 	e.OnClose(func(context.Context) error { server.Kill(); return nil })
 	return server, nil
+}
+
+// OpenAs connects to ClickHouse as a user, for as long as the proof runs. passwordFile
+// may be empty.
+func (e *Environment) OpenAs(ctx context.Context, server *testbed.ClickHouse, user, passwordFile string) (driver.Conn, error) {
+	conn, err := clickhouse.Open(ctx, storeConfig(server, user, passwordFile), telemetry.Discard())
+	if err != nil {
+		return nil, err
+	}
+	e.OnClose(func(context.Context) error { return conn.Close() })
+	return conn, nil
+}
+
+// storeConfig says how a proof reaches its ClickHouse.
+func storeConfig(server *testbed.ClickHouse, user, passwordFile string) clickhouse.Config {
+	return clickhouse.Config{
+		Addresses: []string{server.Address()}, Database: access.DefaultDatabase, User: user, PasswordFile: passwordFile, Compression: "none",
+		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
+	}
 }
 
 // Cluster makes the services' processes, not started; Binary and Dir are filled in

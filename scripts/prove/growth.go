@@ -166,12 +166,11 @@ func (g *growth) watched(ctx context.Context, work func(context.Context) error) 
 		}
 	})
 	err := group.Wait()
-	median := map[string]int64{}
+	middle := map[string]int64{}
 	for name, values := range samples {
-		slices.Sort(values)
-		median[name] = values[len(values)/2]
+		middle[name] = median(values)
 	}
-	return median, err
+	return middle, err
 }
 
 // String lists CPU and memory of each process.

@@ -9,9 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"rollcall/pkg/audit"
+	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
@@ -70,11 +69,9 @@ func (l *laboratory) try(ctx context.Context, m mutant, defective bool) (f findi
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	l.trials++
-	dir := l.env.Path(fmt.Sprintf("trial-%d", l.trials))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return finding{}, err
-	}
-	binary, err := l.build(ctx, dir, m, defective)
+	own := fmt.Sprintf("trial-%d", l.trials)
+	dir := l.env.Path(own)
+	binary, err := l.build(ctx, own, m, defective)
 	if err != nil {
 		return finding{}, err
 	}
@@ -92,7 +89,7 @@ func (l *laboratory) try(ctx context.Context, m mutant, defective bool) (f findi
 	return f, errors.Join(t.wipe(ctx), os.RemoveAll(filepath.Join(dir, filepath.Base(binary))))
 }
 
-func (l *laboratory) build(ctx context.Context, dir string, m mutant, defective bool) (string, error) {
+func (l *laboratory) build(ctx context.Context, own string, m mutant, defective bool) (string, error) {
 	edits := append([]testbed.Edit(nil), m.stall...)
 	if defective {
 		edits = append(edits, m.defect...)
@@ -100,8 +97,11 @@ func (l *laboratory) build(ctx context.Context, dir string, m mutant, defective 
 	if len(edits) == 0 {
 		return l.env.Binary(ctx)
 	}
-	l.env.Say("building %q (defect: %t)", m.name, defective)
-	return testbed.BuildMutant(ctx, testbed.BuildOptions{Dir: dir, Tags: []string{"embedded"}}, testbed.Mutant{Name: m.name, Edits: edits})
+	name := m.name
+	if !defective {
+		name += ", held where it would err"
+	}
+	return l.env.Mutant(ctx, own, testbed.Mutant{Name: name, Edits: edits}, nil)
 }
 
 // begin makes topics, tables and processes, which are not started. Every trial has
@@ -116,7 +116,7 @@ func (l *laboratory) begin(ctx context.Context, dir, binary, service string) (*t
 			testbed.Enricher:   {"enricher.group": own + "-enricher"},
 			testbed.Sink: {
 				"sink.group": own + "-sink", "sink.flush_rows": 100, "sink.session_timeout": "6s",
-				"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "500ms", "sink.rollup.duty_percent": 100,
+				"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "500ms", "sink.rollup.duty_percent": 100, "sink.rollup.answers_duty_percent": 100,
 			},
 		}),
 	}
@@ -139,7 +139,16 @@ func (l *laboratory) begin(ctx context.Context, dir, binary, service string) (*t
 
 // wipe removes topics and tables.
 func (t *trial) wipe(ctx context.Context) error {
-	if err := t.conn.Exec(ctx, "DROP DATABASE rollcall SYNC"); err != nil {
+	// A statement of a sink that was killed may still make a staging table in it.
+	const tableAppeared = 219
+	err := until(ctx, 100*time.Millisecond, func() (bool, error) {
+		err := t.conn.Exec(ctx, "DROP DATABASE IF EXISTS rollcall SYNC")
+		if code, _ := clickhouse.Code(err); code == tableAppeared {
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
 		return fmt.Errorf("drop the database: %w", err)
 	}
 	names, err := t.admin.ListTopics(ctx)
@@ -223,20 +232,19 @@ func (t *trial) behind(ctx context.Context, service string, names ...string) (in
 	if err != nil {
 		return 0, fmt.Errorf("offsets of %s: %w", service, err)
 	}
-	ends, err := t.admin.ListEndOffsets(ctx, names...)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return 0, fmt.Errorf("end offsets: %w", err)
-	}
 	left := int64(0)
-	ends.Each(func(end kadm.ListedOffset) {
-		left += end.Offset
-		if done, ok := committed.Lookup(end.Topic, end.Partition); ok {
-			left -= max(0, done.At)
+	for _, topic := range names {
+		ends, err := t.ends(ctx, topic)
+		if err != nil {
+			return 0, err
 		}
-	})
+		left += ends.Total()
+		for number := range ends {
+			if done, ok := committed.Lookup(topic, number); ok {
+				left -= max(0, done.At)
+			}
+		}
+	}
 	return left, nil
 }
 

@@ -183,7 +183,7 @@ func (p *pipeline) countOnce(ctx context.Context, views []string) (seen counterS
 	if err := p.awaitEnd(ctx, exactSettleLimit, newCounterKey, r.ReportID); err != nil {
 		return seen, err
 	}
-	if _, err := p.settled(ctx, exactSettleLimit); err != nil {
+	if err := p.answered(ctx, exactSettleLimit); err != nil {
 		return seen, err
 	}
 	if seen.shown, err = p.showing(ctx, views); err != nil {
@@ -204,7 +204,7 @@ func (p *pipeline) quarantineCounter(ctx context.Context, seen counterSight, vie
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.settled(ctx, exactSettleLimit); err != nil {
+	if err := p.answered(ctx, exactSettleLimit); err != nil {
 		return nil, err
 	}
 	rest := slices.DeleteFunc(slices.Clone(views), func(view string) bool { return slices.Contains(seen.shown, view) })

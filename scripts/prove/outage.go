@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kadm"
 
 	"rollcall/pkg/audit"
 	"rollcall/pkg/fleet"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/topics"
 	catalogue "rollcall/schemas/metrics"
 	"rollcall/scripts/testbed"
@@ -170,12 +170,10 @@ func (o *outage) storeOutage(ctx context.Context) error {
 }
 
 func (o *outage) rest(ctx context.Context, duration time.Duration) error {
-	select {
-	case <-ctx.Done():
+	if !pause.For(ctx, duration) {
 		return context.Cause(ctx)
-	case <-time.After(duration):
-		return nil
 	}
+	return nil
 }
 
 // drainLimit is how long a backlog is watched; the claim is stricter.
@@ -201,18 +199,16 @@ func (o *outage) drained(ctx context.Context, back time.Time) (time.Duration, er
 
 // backlog is the number of offsets of reports.raw without a receipt.
 func (o *outage) backlog(ctx context.Context) (int64, error) {
-	ends, err := o.admin.ListEndOffsets(ctx, topics.Raw)
+	ends, err := o.ends(ctx, topics.Raw)
 	if err != nil {
-		return 0, fmt.Errorf("read the end offsets of %s: %w", topics.Raw, err)
+		return 0, err
 	}
-	var total int64
-	ends.Each(func(offset kadm.ListedOffset) { total += max(0, offset.Offset) })
 	var receipts uint64
 	const query = "SELECT uniqExact(partition, offset) FROM receipts WHERE topic_id = ?"
 	if err := o.conn.QueryRow(ctx, query, o.raw).Scan(&receipts); err != nil {
 		return 0, fmt.Errorf("count receipts: %w", err)
 	}
-	return total - int64(receipts), nil
+	return ends.Total() - int64(receipts), nil
 }
 
 // conclude waits for the rest to arrive and judges.

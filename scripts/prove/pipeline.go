@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -17,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/audit"
-	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
@@ -124,14 +119,9 @@ func withSimulation(settings map[string]testbed.Settings) map[string]testbed.Set
 // connect opens the proof's own connections to what the services share.
 func (p *pipeline) connect(ctx context.Context) error {
 	var err error
-	config := clickhouse.Config{
-		Addresses: []string{p.clickhouse.Address()}, Database: "rollcall", User: "default", Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
-	}
-	if p.conn, err = clickhouse.Open(ctx, config, telemetry.Discard()); err != nil {
+	if p.conn, err = p.env.OpenAs(ctx, p.clickhouse, "default", ""); err != nil {
 		return err
 	}
-	p.env.OnClose(func(context.Context) error { return p.conn.Close() })
 	if p.client, err = kafka.NewClient(p.kafka.Admin(), telemetry.Discard()); err != nil {
 		return err
 	}
@@ -268,34 +258,4 @@ func (p *pipeline) settled(ctx context.Context, limit time.Duration) (*audit.Rep
 // verify compares every cell with the plan's truth.
 func (p *pipeline) verify(ctx context.Context, plan *fleet.Plan, live bool) (oracle.Result, error) {
 	return oracle.Verify(ctx, p.conn, plan.Truth(), p.licenceID, oracle.Options{Live: live})
-}
-
-// readMetric returns the sum of a metric's samples on a service's private listener.
-func readMetric(ctx context.Context, url, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	sum, found := 0.0, false
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), name)
-		if !ok || rest == "" || (rest[0] != '{' && rest[0] != ' ') {
-			continue
-		}
-		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
-		if err != nil {
-			return 0, fmt.Errorf("metric %s: %w", name, err)
-		}
-		sum, found = sum+value, true
-	}
-	if !found {
-		return 0, fmt.Errorf("no metric %s", name)
-	}
-	return sum, lines.Err()
 }

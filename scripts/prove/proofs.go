@@ -24,6 +24,8 @@ func proofs() []Proof {
 		{Name: "compliance-truth", Claim: "peak CPUs in use are exact where sessions are complete, and a bracket that holds the truth where they are not; what is told of entitlements and abuse is true", Tested: true, Run: proveComplianceTruth},
 		{Name: "retirement-truth", Claim: "the bounds of who uses a legacy feature hold the truth whoever is dark, and removal is never advised where it breaks too many", Tested: true, Run: proveRetirementTruth},
 		{Name: "forged", Claim: "forged reports for another's licence, on open and closed days, are found, taken out of every count and put back, exactly, whatever is sent again", Tested: true, Run: proveForged},
+		{Name: "page", Claim: "the page of rollcall report works on a phone and a desk, in light and dark, by keys alone and without a network, and axe finds nothing", Tested: true, Run: provePage},
+		{Name: "views-at-scale", Claim: "over a synthetic year of 20 million reports every view answers what it is for within a second, and what is about one licence within a tenth; rollups say what the session-days say", Tested: true, Run: proveViewsAtScale},
 		{Name: "gateway-cpu", Claim: "the gateway needs little more CPU than a handler that awaits acks=all", Run: proveGatewayCPU},
 		{Name: "sink-cpu", Claim: "beside a bare write, the sink costs at most a third of what ClickHouse's own Kafka engine does", Run: proveSinkCPU},
 		{Name: "pipeline-cpu", Claim: "four services and ClickHouse take 8,000 reports per CPU second", Run: provePipelineCPU},

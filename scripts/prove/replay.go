@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/fleet"
@@ -39,8 +36,7 @@ func proveReplay(ctx context.Context, env *Environment) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	dir := env.Path("older")
-	old, err := buildMutant(ctx, env, dir, older())
+	old, err := env.Mutant(ctx, "older", older(), nil)
 	if err != nil {
 		return "", false, err
 	}
@@ -71,15 +67,6 @@ func midFleet() fleet.Options {
 	o := fleet.Proof()
 	o.Licences, o.Installations, o.Days = 60, 300, 7
 	return o
-}
-
-// buildMutant builds the mutant in a directory of its own.
-func buildMutant(ctx context.Context, env *Environment, dir string, m testbed.Mutant) (string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	env.Say("building %s", m.Name)
-	return testbed.BuildMutant(ctx, testbed.BuildOptions{Dir: dir, Tags: []string{"embedded"}}, m)
 }
 
 type replayRun struct {
@@ -168,15 +155,11 @@ func (r *replayRun) byClass(ctx context.Context) (string, error) {
 
 // everything replays the whole topic, dead letters' first copies included.
 func (r *replayRun) everything(ctx context.Context) (string, error) {
-	arguments := []string{}
-	ends, err := r.admin.ListEndOffsets(ctx, topics.Raw)
+	partitions, err := r.everyPartition(ctx, topics.Raw)
 	if err != nil {
-		return "", fmt.Errorf("read the end of %s: %w", topics.Raw, err)
+		return "", err
 	}
-	ends.Each(func(end kadm.ListedOffset) {
-		arguments = append(arguments, "--partition", strconv.Itoa(int(end.Partition)))
-	})
-	all, err := r.command(ctx, arguments...)
+	all, err := r.command(ctx, partitions...)
 	if err != nil {
 		return "", err
 	}
@@ -228,51 +211,9 @@ func (r *replayRun) command(ctx context.Context, arguments ...string) (replay.Re
 // values counts the different values of reports.raw.
 func (p *pipeline) values(ctx context.Context) (map[[sha256.Size]byte]int, error) {
 	counts := map[[sha256.Size]byte]int{}
-	err := p.scanTopic(ctx, topics.Raw, func(in *kgo.Record) error {
+	err := p.eachRecord(ctx, topics.Raw, func(in *kgo.Record) error {
 		counts[sha256.Sum256(in.Value)]++
 		return nil
 	})
 	return counts, err
-}
-
-// scanTopic calls visit with every record that the topic has now.
-func (p *pipeline) scanTopic(ctx context.Context, topic string, visit func(*kgo.Record) error) error {
-	ends, err := p.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("read the end of %s: %w", topic, err)
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	ends.Each(func(end kadm.ListedOffset) {
-		if end.Offset > 0 {
-			from[end.Partition], left[end.Partition] = kgo.NewOffset().AtStart(), end.Offset
-		}
-	})
-	if len(left) == 0 {
-		return nil
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.kafka.Brokers()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", topic, err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("read %s: %w", topic, err)
-		}
-		for _, in := range fetches.Records() {
-			if err := visit(in); err != nil {
-				return err
-			}
-			if in.Offset+1 >= left[in.Partition] {
-				delete(left, in.Partition)
-			}
-		}
-	}
-	return nil
 }

@@ -111,14 +111,6 @@ func darkChances(s retiringShape) (other, user float64) {
 	return other, user
 }
 
-func randomID(r *rand.Rand) uuid.UUID {
-	var id uuid.UUID
-	for i := range id {
-		id[i] = byte(r.Uint32())
-	}
-	return id
-}
-
 // live draws a licence's installations and what reaches the store of them.
 func (l *retiringLicence) live(r *rand.Rand, days int) {
 	unable := !l.uses && !l.hid && r.IntN(8) == 0

@@ -16,7 +16,6 @@ import (
 	"rollcall/pkg/access"
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/retirement"
-	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
 	"rollcall/scripts/testbed"
 )
@@ -205,37 +204,21 @@ func (t *retiringTally) figure() (string, bool) {
 	for _, odds := range []float64{1, 2, 3} {
 		byOdds = append(byOdds, fmt.Sprintf("%.1f %%", percentOf(t.heldByOdds[odds][1], t.heldByOdds[odds][0])))
 	}
-	for _, values := range [][]float64{t.naiveShort, t.naiveFactor, t.widths} {
-		slices.Sort(values)
-	}
 	figure := fmt.Sprintf("%d fleets: the interval holds the truth in %.1f %% (odds 1, 2, 3: %s; 95 wanted; with a sensitivity of 1 where the odds are 3 in %.1f %%), median width %.2f points; "+
 		"remove in %d of %d fleets above its threshold (0 wanted), in %d of %d without a user and with at most 1 %% dark (80 %% wanted); keep in %.1f %% of %d above its threshold (95 wanted); "+
 		"naively: in %d of %d fleets in which nobody reported it removal would have broken too many, %d licences at most, and in %d of %d in which no more reported it than may break; the share that reported it is too low by %.2f points in the median, %.2f at most, up to %.1f times; "+
 		"verdicts: %d remove, %d deprecate, %d keep, %d not enough evidence; %d fleets asked of ClickHouse as an analyst, %d answers differ",
-		t.fleets, percentOf(t.held, t.fleets), strings.Join(byOdds, ", "), percentOf(t.heldUncovered[1], t.heldUncovered[0]), retiringMedian(t.widths),
+		t.fleets, percentOf(t.held, t.fleets), strings.Join(byOdds, ", "), percentOf(t.heldUncovered[1], t.heldUncovered[0]), median(t.widths),
 		t.wrongRemovals, t.atRisk, t.freeRemoved, t.free, percentOf(t.kept, t.above), t.above,
-		t.silentWrong, t.removals, t.silentMost, t.fewWrong, t.fewReported, retiringMedian(t.naiveShort), retiringMost(t.naiveShort), retiringMost(t.naiveFactor),
+		t.silentWrong, t.removals, t.silentMost, t.fewWrong, t.fewReported, median(t.naiveShort), retiringMost(t.naiveShort), retiringMost(t.naiveFactor),
 		t.verdicts[retirement.Remove], t.verdicts[retirement.Deprecate], t.verdicts[retirement.Keep], t.verdicts[retirement.NotEnough], t.asked, t.askedOtherway)
 	shown := t.atRisk > 0 && t.free > 0 && t.above > 0 && t.asked > 0 && len(t.heldByOdds) == 3
 	return figure, shown && percentOf(t.held, t.fleets) >= 95 && t.wrongRemovals == 0 && percentOf(t.freeRemoved, t.free) >= 80 &&
 		percentOf(t.kept, t.above) >= 95 && t.fewWrong > 0 && t.askedOtherway == 0
 }
 
-// retiringMost is the last of sorted values; 0 where there are none.
-func retiringMost(sorted []float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)-1]
-}
-
-// retiringMedian is the middle of sorted values; 0 where there are none.
-func retiringMedian(sorted []float64) float64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)/2]
-}
+// retiringMost is the largest of values from 0; 0 where there are none.
+func retiringMost(values []float64) float64 { return slices.Max(append([]float64{0}, values...)) }
 
 // retiringStore is a real ClickHouse that fleets are written to, one after the other.
 type retiringStore struct {
@@ -254,23 +237,16 @@ func openRetiringStore(ctx context.Context, env *Environment) (*retiringStore, e
 	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 		return nil, fmt.Errorf("write the analyst's password: %w", err)
 	}
-	config := clickhouse.Config{
-		Addresses: []string{server.Address()}, Database: access.DefaultDatabase, User: "default", Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
-	}
-	if _, err := clickhouse.Migrate(ctx, config); err != nil {
+	if _, err := clickhouse.Migrate(ctx, storeConfig(server, "default", "")); err != nil {
 		return nil, err
 	}
 	s := &retiringStore{}
-	if s.admin, err = clickhouse.Open(ctx, config, telemetry.Discard()); err != nil {
+	if s.admin, err = env.OpenAs(ctx, server, "default", ""); err != nil {
 		return nil, err
 	}
-	env.OnClose(func(context.Context) error { return s.admin.Close() })
-	config.User, config.PasswordFile = "analyst", file
-	if s.analyst, err = clickhouse.Open(ctx, config, telemetry.Discard()); err != nil {
+	if s.analyst, err = env.OpenAs(ctx, server, "analyst", file); err != nil {
 		return nil, err
 	}
-	env.OnClose(func(context.Context) error { return s.analyst.Close() })
 	return s, landRetiringCatalogue(ctx, s.admin)
 }
 
@@ -297,7 +273,7 @@ func (s *retiringStore) compare(ctx context.Context, t *retiringTally, f *retiri
 }
 
 func (s *retiringStore) write(ctx context.Context, f *retiringFleet, window retirement.Window) error {
-	for _, table := range []string{"session_days", "licences"} {
+	for _, table := range []string{"session_days", "licences", "retirement_day"} {
 		if err := s.admin.Exec(ctx, "TRUNCATE TABLE "+table+" SYNC"); err != nil {
 			return fmt.Errorf("empty %s: %w", table, err)
 		}
@@ -318,6 +294,11 @@ func (s *retiringStore) write(ctx context.Context, f *retiringFleet, window reti
 	}
 	if err := errors.Join(terms.Send(), sessions.Send()); err != nil {
 		return fmt.Errorf("write a fleet: %w", err)
+	}
+	// All days at once, by the rules that the sink computes one after the other.
+	const days = "INSERT INTO retirement_day SELECT * FROM retirement_day_computed SETTINGS max_partitions_per_insert_block = 200"
+	if err := s.admin.Exec(ctx, days); err != nil {
+		return fmt.Errorf("compute a fleet: %w", err)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (s *sealedRun) report(ctx context.Context, n int) error {
 
 // readTopic keeps the records of reports.raw.
 func (s *sealedRun) readTopic(ctx context.Context) error {
-	err := s.p.eachRecord(ctx, topics.Raw, func(r *kgo.Record) { s.records = append(s.records, r) })
+	err := s.p.eachRecord(ctx, topics.Raw, func(r *kgo.Record) error { s.records = append(s.records, r); return nil })
 	if err == nil && len(s.records) < len(s.reports) {
 		err = fmt.Errorf("%s has %d records of %d reports", topics.Raw, len(s.records), len(s.reports))
 	}
@@ -180,13 +180,14 @@ func (s *sealedRun) search(ctx context.Context, searcher *canary.Searcher) (reco
 	}
 	s.searched = 0
 	for _, topic := range details.Names() {
-		err := s.p.eachRecord(ctx, topic, func(r *kgo.Record) {
+		err := s.p.eachRecord(ctx, topic, func(r *kgo.Record) error {
 			s.searched++
 			searcher.ScanBytes(r.Key, records)
 			searcher.ScanBytes(r.Value, records)
 			for _, header := range r.Headers {
 				searcher.ScanBytes(header.Value, records)
 			}
+			return nil
 		})
 		if err != nil {
 			return nil, nil, err

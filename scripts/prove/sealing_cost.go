@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -106,13 +105,8 @@ func (b *build) start(ctx context.Context, env *Environment, plan *fleet.Plan, s
 		Partitions: costPartitions, Copies: map[string]int{testbed.Enricher: 0, testbed.Sink: 0},
 	}}
 	if b.name == "unsealed" {
-		dir := env.Path("unsealed-build")
-		err := os.MkdirAll(dir, 0o755)
-		if err == nil {
-			env.Say("building the program without sealing")
-			options.Cluster.Binary, err = testbed.BuildMutant(ctx, testbed.BuildOptions{Dir: dir, Tags: []string{"embedded"}}, unsealedBuild())
-		}
-		if err != nil {
+		var err error
+		if options.Cluster.Binary, err = env.Mutant(ctx, "unsealed-build", unsealedBuild(), nil); err != nil {
 			return err
 		}
 	}
@@ -172,12 +166,8 @@ func (b *build) caughtUp(ctx context.Context) error {
 	defer cancel()
 	clean := int64(0)
 	err := until(ctx, 200*time.Millisecond, func() (bool, error) {
-		ends, err := b.pipeline.admin.ListEndOffsets(ctx, topics.Clean)
-		if err == nil {
-			err = ends.Error()
-		}
-		clean = 0
-		ends.Each(func(o kadm.ListedOffset) { clean += o.Offset })
+		ends, err := b.pipeline.ends(ctx, topics.Clean)
+		clean = ends.Total()
 		return clean >= int64(b.posted), err
 	})
 	if err != nil {
@@ -237,19 +227,21 @@ func (b *build) baseline(ctx context.Context) (float64, error) {
 	defer producer.Close()
 	var failed error
 	waiting, written := 0, 0
-	err = b.pipeline.eachRecord(ctx, topics.Raw, func(r *kgo.Record) {
-		if failed != nil || written == b.posted-b.posted%unsealedBatch {
-			return
+	err = b.pipeline.eachRecord(ctx, topics.Raw, func(r *kgo.Record) error {
+		if written == b.posted-b.posted%unsealedBatch {
+			return nil
 		}
 		producer.Produce(ctx, &kgo.Record{Topic: baselineTopic, Value: r.Value, Headers: r.Headers}, func(_ *kgo.Record, err error) {
 			failed = errors.Join(failed, err)
 		})
 		written++
 		if waiting++; waiting == unsealedBatch {
-			failed, waiting = errors.Join(failed, producer.Flush(ctx)), 0
+			waiting = 0
+			return errors.Join(producer.Flush(ctx), failed) // once flushed, nobody else writes to failed
 		}
+		return nil
 	})
-	if err = errors.Join(err, failed); err != nil {
+	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", baselineTopic, err)
 	}
 	all, err := b.bytes(ctx, baselineTopic)

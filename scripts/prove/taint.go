@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -96,7 +95,9 @@ func runTaint(ctx context.Context, env *Environment, fleet *baits, name, binary 
 				"telemetry.otlp_endpoint": receiver.Address(), "telemetry.otlp_insecure": true, "telemetry.traces_sample_ratio": 1,
 				"telemetry.log_level": "debug",
 			},
-			ServiceSettings: map[string]testbed.Settings{testbed.Gateway: {"gateway.edge_region": t.witness}},
+			ServiceSettings: map[string]testbed.Settings{
+				testbed.Gateway: {"gateway.edge_region": t.witness}, testbed.Sink: eagerRollup()[testbed.Sink],
+			},
 		},
 	})
 	if err != nil {
@@ -232,7 +233,8 @@ func (t *taintRun) note(text string) {
 
 // lookEverywhere ends the services and searches every place.
 func (t *taintRun) lookEverywhere(ctx context.Context) error {
-	if _, err := t.p.settled(ctx, settleLimit); err != nil {
+	// All that is computed from reports is a place too.
+	if err := t.p.answered(ctx, settleLimit); err != nil {
 		return err
 	}
 	for _, arguments := range [][]string{
@@ -292,6 +294,9 @@ func (t *taintRun) lookInStores(ctx context.Context) error {
 	if slices.Contains(unreadable, "query_log") || slices.Contains(unreadable, "part_log") || slices.Contains(unreadable, "errors") {
 		return fmt.Errorf("ClickHouse's logs cannot be read: %v", unreadable)
 	}
+	if err := t.emptyTables(ctx); err != nil {
+		return err
+	}
 	t.env.Say("%d records of %d topics, %d columns; system tables that need what is not there: %s", records, len(names), columns, strings.Join(unreadable, " "))
 	if err := t.p.clickhouse.Stop(ctx); err != nil {
 		return err
@@ -302,18 +307,15 @@ func (t *taintRun) lookInStores(ctx context.Context) error {
 	return t.search.directory("ClickHouse's files", t.env.Path(t.name+"-clickhouse"))
 }
 
-// readPage returns what an address of a private listener answers, ready or not.
-func readPage(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Base(url), err)
+// emptyTables fails where a table had nothing to search, but for those that no report
+// fills.
+func (t *taintRun) emptyTables(ctx context.Context) error {
+	empty, err := t.p.texts(ctx, `SELECT concat(database, '.', name) FROM system.tables
+		WHERE startsWith(database, 'rollcall') AND endsWith(engine, 'MergeTree') AND total_rows = 0 AND name NOT LIKE '%staging%' AND name NOT IN ('quarantine_history', 'access_log') ORDER BY 1`)
+	if err == nil && len(empty) > 0 {
+		err = fmt.Errorf("tables had nothing to search: %s", strings.Join(empty, " "))
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Base(url), err)
-	}
-	defer response.Body.Close()
-	return io.ReadAll(response.Body)
+	return err
 }
 
 // weakPlaces returns the places where chance does not explain how often addresses of

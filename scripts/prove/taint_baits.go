@@ -61,14 +61,6 @@ type insideMark struct {
 	mark  canary.Mark
 }
 
-// insideWords are words that their vocabularies let through, by field, each as rare as
-// there is one.
-func insideWords() map[string]string {
-	return map[string]string{
-		"application.name": "management_console", "application.edition": "academic", "host.os_name": "solaris", "host.architecture": "sparcv9",
-	}
-}
-
 // newBaits returns the fleet: each kind of request as many times as copies.
 func newBaits(seed uint64, copies int) (*baits, error) {
 	f := &baits{source: canary.NewSource(seed)}
@@ -212,8 +204,11 @@ func (f *baits) good(n int) error {
 			for j, encoding := range []string{client.Identity, client.Gzip, client.Zstd} {
 				b := f.begin(fmt.Sprintf("report %d in %s, %s, registered %t", n, mediaType, encoding, registered), (n+i+j)%2 == 0)
 				b.registered = registered
-				if j == 0 {
+				switch {
+				case j == 0:
 					b.report.Consent = client.ConsentRequired
+				case j == 2 && (n+i)%2 == 0: // peaks and steps are told of RoboServers alone
+					b.report.Application.Name = "roboserver"
 				}
 				if mediaType == client.Avro {
 					f.sign(b)

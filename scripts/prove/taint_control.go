@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"rollcall/scripts/testbed"
@@ -54,10 +52,5 @@ func buildLeaky(ctx context.Context, env *Environment) (string, error) {
 	} {
 		overlay[file] = filepath.Join(root, "scripts/prove/testdata/leak", source)
 	}
-	dir := env.Path("leaky")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make the build's directory: %w", err)
-	}
-	env.Say("building %q", leaks().Name)
-	return testbed.BuildMutant(ctx, testbed.BuildOptions{Dir: dir, Tags: []string{"embedded"}, Overlay: overlay}, leaks())
+	return env.Mutant(ctx, "leaky", leaks(), overlay)
 }

@@ -162,7 +162,7 @@ func (b *blocks) Read(p []byte) (int, error) {
 func (s *search) topic(ctx context.Context, p *pipeline, topic string) (int, error) {
 	records := 0
 	place := "topic " + topic
-	err := p.eachRecord(ctx, topic, func(r *kgo.Record) {
+	err := p.eachRecord(ctx, topic, func(r *kgo.Record) error {
 		records++
 		for _, header := range r.Headers {
 			s.bytes(place, append([]byte(header.Key+"="), header.Value...))
@@ -171,17 +171,18 @@ func (s *search) topic(ctx context.Context, p *pipeline, topic string) (int, err
 		s.searcher.ScanBytes(r.Value, s.place(place))
 		fingerprint, body, err := encoding.SingleObjectFingerprint(r.Value)
 		if err != nil {
-			return // of Kafka's own topics
+			return nil // of Kafka's own topics
 		}
 		version, ok := schema.Released().ByFingerprint(fingerprint)
 		if !ok {
-			return
+			return nil
 		}
 		var value any
 		if _, err := version.Parsed.Decode(body, &value); err != nil {
-			return // it was searched as it is
+			return nil // it was searched as it is
 		}
 		s.leaves(place, topic, value)
+		return nil
 	})
 	return records, err
 }
@@ -213,63 +214,6 @@ func (s *search) leaves(place, path string, value any) {
 func (s *search) leaf(place, path string, value []byte) {
 	s.searcher.ScanBytes(value, s.place(place))
 	s.field(path, value)
-}
-
-// eachRecord reads a topic from its start to its present end, records that were
-// never committed too.
-func (p *pipeline) eachRecord(ctx context.Context, topic string, visit func(*kgo.Record)) error {
-	starts, err := p.admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("read the start of %s: %w", topic, err)
-	}
-	ends, err := p.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("read the end of %s: %w", topic, err)
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	for _, end := range ends[topic] {
-		if start, _ := starts.Lookup(topic, end.Partition); end.Offset > start.Offset {
-			from[end.Partition], left[end.Partition] = kgo.NewOffset().AtStart(), end.Offset
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(p.kafka.Brokers()...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords())
-	if err != nil {
-		return fmt.Errorf("read %s: %w", topic, err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, endLimit)
-	defer cancel()
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			if idle := compacted(left, topic); idle && errors.Is(err, context.DeadlineExceeded) {
-				return nil
-			}
-			return fmt.Errorf("read %s: %w", topic, err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			visit(r)
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return nil
-}
-
-// compacted reports whether the last offsets of a topic may be gone: Kafka compacts
-// its own topic of offsets.
-func compacted(left map[int32]int64, topic string) bool {
-	return len(left) > 0 && strings.HasPrefix(topic, "__")
 }
 
 // clickhouse searches every column of every table and view, system tables included, as

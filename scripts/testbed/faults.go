@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"rollcall/pkg/pause"
 )
 
 // FaultOptions say how processes are killed at random.
@@ -55,32 +57,20 @@ func (f *Faults) Run(ctx context.Context) error {
 	}
 	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 	for _, victim := range victims {
-		pause := f.options.Pause/2 + time.Duration(random.Float64()*float64(f.options.Pause))
+		rest := f.options.Pause/2 + time.Duration(random.Float64()*float64(f.options.Pause))
 		down := time.Duration(random.Float64() * 2 * float64(f.options.Down))
-		if !wait(ctx, pause) {
+		if !pause.For(ctx, rest) {
 			return fmt.Errorf("faults: %w", context.Cause(ctx))
 		}
 		victim.Kill()
 		f.mu.Lock()
 		f.kills[victim.Name()]++
 		f.mu.Unlock()
-		wait(ctx, down)
+		pause.For(ctx, down)
 		// A cluster is left whole even where the time is up.
 		if err := victim.Start(context.WithoutCancel(ctx)); err != nil {
 			return fmt.Errorf("faults: start again after a kill: %w", err)
 		}
 	}
 	return nil
-}
-
-// wait returns false when ctx ends before the time is over.
-func wait(ctx context.Context, duration time.Duration) bool {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

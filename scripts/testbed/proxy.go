@@ -10,18 +10,15 @@ import (
 )
 
 // Proxy forwards TCP connections from a loopback port of its own to a target, and
-// can misbehave on purpose. It is safe for concurrent use.
+// can be cut on purpose. It is safe for concurrent use.
 type Proxy struct {
 	listener *net.TCPListener
 	target   string
 	tasks    sync.WaitGroup
 
 	mu          sync.Mutex
-	refuse      bool          // new connections are closed at once
-	gate        chan struct{} // open (closed channel): bytes flow; else they wait
-	delay       time.Duration // before each chunk is passed on
+	refuse      bool // new connections are closed at once
 	connections map[*net.TCPConn]struct{}
-	closed      chan struct{}
 }
 
 // StartProxy listens on a free loopback port and forwards to target (host:port).
@@ -34,12 +31,7 @@ func StartProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen as a proxy: %w", err)
 	}
-	flowing := make(chan struct{})
-	close(flowing)
-	p := &Proxy{
-		listener: listener, target: target, gate: flowing,
-		connections: map[*net.TCPConn]struct{}{}, closed: make(chan struct{}),
-	}
+	p := &Proxy{listener: listener, target: target, connections: map[*net.TCPConn]struct{}{}}
 	p.tasks.Go(p.accept)
 	return p, nil
 }
@@ -55,59 +47,20 @@ func (p *Proxy) Cut() {
 	p.dropAll()
 }
 
-// BlackHole keeps connections open and accepts new ones, but no byte passes until
-// Restore; then all that was sent meanwhile does.
-func (p *Proxy) BlackHole() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.gate:
-		p.gate = make(chan struct{})
-	default: // already closed to traffic
-	}
-}
-
-// Delay holds each chunk of bytes back, in both directions; 0 ends that.
-func (p *Proxy) Delay(delay time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.delay = delay
-}
-
-// Drop closes every connection once; new ones are served.
-func (p *Proxy) Drop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dropAll()
-}
-
-// Restore ends Cut, BlackHole and Delay.
+// Restore ends Cut.
 func (p *Proxy) Restore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = false
-	p.delay = 0
-	select {
-	case <-p.gate:
-	default:
-		close(p.gate)
-	}
 }
 
 // Close ends the proxy and its connections, and waits for them.
 func (p *Proxy) Close() error {
-	p.mu.Lock()
-	select {
-	case <-p.closed:
-		p.mu.Unlock()
-		return nil
-	default:
-	}
-	close(p.closed)
-	p.refuse = true
-	p.dropAll()
-	p.mu.Unlock()
+	p.Cut()
 	err := p.listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // it was closed before
+	}
 	p.tasks.Wait()
 	return err
 }
@@ -183,9 +136,6 @@ func (p *Proxy) copy(to, from *net.TCPConn) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			if !p.pass() {
-				break
-			}
 			if _, err := to.Write(buffer[:n]); err != nil {
 				break
 			}
@@ -197,26 +147,4 @@ func (p *Proxy) copy(to, from *net.TCPConn) {
 	// Only this direction: an answer may still come the other way.
 	_ = to.CloseWrite()
 	_ = from.CloseRead()
-}
-
-// pass waits as long as bytes are held back; false: the proxy was closed meanwhile.
-func (p *Proxy) pass() bool {
-	p.mu.Lock()
-	gate, delay := p.gate, p.delay
-	p.mu.Unlock()
-	if delay > 0 {
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-p.closed:
-			return false
-		}
-	}
-	select {
-	case <-gate:
-		return true
-	case <-p.closed:
-		return false
-	}
 }

@@ -76,7 +76,7 @@ func (c *connection) exchange(limit time.Duration) error {
 	return err
 }
 
-const patience, impatience = 10 * time.Second, 100 * time.Millisecond
+const patience = 10 * time.Second
 
 func TestProxyCutsAndRestores(t *testing.T) {
 	proxy := startProxy(t)
@@ -95,34 +95,6 @@ func TestProxyCutsAndRestores(t *testing.T) {
 	after := dial(t, proxy)
 	if err := after.exchange(patience); err != nil {
 		t.Errorf("after the cut: %v", err)
-	}
-	proxy.Drop()
-	if err := after.exchange(patience); err == nil {
-		t.Error("a dropped connection goes on")
-	}
-	if err := dial(t, proxy).exchange(patience); err != nil {
-		t.Errorf("a new connection after a drop: %v", err)
-	}
-}
-
-func TestProxyHoldsAndDelays(t *testing.T) {
-	proxy := startProxy(t)
-	conn := dial(t, proxy)
-	if err := conn.exchange(patience); err != nil {
-		t.Fatal(err)
-	}
-	proxy.BlackHole()
-	if err := conn.exchange(impatience); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("through a black hole: %v", err)
-	}
-	proxy.Restore()
-	if err := conn.exchange(patience); err != nil { // the line held back comes first
-		t.Errorf("after a black hole: %v", err)
-	}
-	proxy.Delay(impatience)
-	started := time.Now()
-	if err := dial(t, proxy).exchange(patience); err != nil || time.Since(started) < 2*impatience {
-		t.Errorf("delayed both ways by %v: %v after %v", impatience, err, time.Since(started))
 	}
 }
 

@@ -207,14 +207,12 @@ func (h *handler) outputs(in *kgo.Record, clean *record.Clean, customer *report.
 
 // release puts scratch back without what the client wrote in it.
 func (h *handler) release(s *scratch) {
-	maps := [...]*map[string]int64{&s.report.Counters, &s.report.Gauges, &s.report.Distincts}
-	for _, m := range maps {
+	for _, m := range []*map[string]int64{&s.report.Counters, &s.report.Gauges, &s.report.Distincts} {
 		if len(*m) > maxPooledMetrics {
 			*m = nil
 		}
-		clear(*m)
 	}
-	s.report = report.Report{Counters: s.report.Counters, Gauges: s.report.Gauges, Distincts: s.report.Distincts}
+	s.report.Reset()
 	s.raw = record.Raw{}
 	clear(s.again[:cap(s.again)]) // of the previous release's records it is the report in clear
 	if cap(s.again) > maxPooledBytes {

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
+	catalogue "rollcall/schemas/metrics"
 )
 
 func TestJudgesValues(t *testing.T) {
@@ -63,6 +64,27 @@ func TestJudgesValues(t *testing.T) {
 			check("refused", c.refused, u.RefusedIDs)
 			check("flags", append([]string{}, c.flags...), u.Flags)
 		})
+	}
+}
+
+// The largest value that a report may claim gives itself away, whatever the metric; use
+// beyond what is entitled to does not make a gauge suspect.
+func TestForgedValuesOfEveryMetric(t *testing.T) {
+	j := newJudge(catalogue.Embedded())
+	for _, m := range catalogue.Embedded().All() {
+		u := record.Usage{Clean: cleanReport(map[int32]int64{int32(m.ID): maxValue - 1})}
+		j.usage(&u, registered(nil))
+		if len(u.SuspectIDs) != 1 || len(u.MetricIDs) != 0 {
+			t.Errorf("%s of %d on %d CPUs is not suspect", m.Name, maxValue-1, u.CPUCount)
+		}
+		if m.Kind != catalogue.Gauge {
+			continue
+		}
+		u = record.Usage{Clean: cleanReport(map[int32]int64{int32(m.ID): 10_000})}
+		j.usage(&u, registered(ptr(int64(1))))
+		if len(u.SuspectIDs) != 0 {
+			t.Errorf("%s of 10000 is suspect where one CPU is entitled", m.Name)
+		}
 	}
 }
 

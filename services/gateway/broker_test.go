@@ -72,16 +72,7 @@ func (b *bench) refuseProduce(code *kerr.Error) (stop func()) {
 func TestNoAnswerBeforeTheAcknowledgement(t *testing.T) {
 	b := start(t)
 	held, release := b.hold()
-	answered := make(chan reply, 1)
-	go func() {
-		response, err := b.http.Do(b.request(avroOf(t, testReport())))
-		if err != nil {
-			t.Error(err)
-			close(answered)
-			return
-		}
-		answered <- readReply(t, response)
-	}()
+	answered := b.postAside(avroOf(t, testReport()))
 	<-held // the broker has the record, and has not said so
 	select {
 	case got := <-answered:

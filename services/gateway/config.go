@@ -18,8 +18,8 @@ import (
 const (
 	maxWireBytes = 256 << 10 // of a body as it comes, compressed or not
 	// largestRequestBytes bounds what one acceptable request takes from the budget:
-	// its body as it came, inflated, re-encoded from JSON, and sealed.
-	largestRequestBytes = 4 * report.MaxBytes
+	// its body as it came, inflated, re-encoded from JSON (with room to order it), and sealed.
+	largestRequestBytes = 5 * report.MaxBytes
 )
 
 // Config says where the gateway listens and what it lets in. The zero value is not

@@ -55,7 +55,7 @@ func (s *Service) begin() (*exchange, bool) {
 	return x, true
 }
 
-// end gives back what the exchange took.
+// end gives back what the exchange took, without what the client wrote.
 func (s *Service) end(x *exchange) {
 	s.bodies.Release(&x.wire)
 	s.bodies.Release(&x.inflated)

@@ -206,8 +206,7 @@ func (s *Service) receipt(r *http.Request, now time.Time) (receipt, bool) {
 // without licence key is of a schema unknown to this build.
 func (s *Service) inspect(x *exchange, content []byte, contentType string) (report.Head, answer) {
 	if contentType == typeJSON {
-		// No report is longer in Avro than in JSON.
-		if err := s.bodies.Reserve(&x.encoded, len(content)); err != nil {
+		if err := s.bodies.Reserve(&x.encoded, report.JSONRoom(len(content))); err != nil {
 			return report.Head{}, later(http.StatusServiceUnavailable, reasonInFlight, brokerRetry)
 		}
 		encoded, unknownFields, err := report.AppendAvroFromJSON(x.encoded.Bytes[:0], content)

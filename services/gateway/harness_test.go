@@ -134,6 +134,22 @@ func (b *bench) do(r *http.Request) reply {
 	return readReply(b.t, response)
 }
 
+// postAside posts a report while the test goes on. The channel gets its answer and ends.
+func (b *bench) postAside(body []byte) <-chan reply {
+	b.t.Helper()
+	request, answered := b.request(body), make(chan reply, 1)
+	go func() {
+		defer close(answered) // the test may end here, too
+		response, err := b.http.Do(request)
+		if err != nil {
+			b.t.Error(err)
+			return
+		}
+		answered <- readReply(b.t, response)
+	}()
+	return answered
+}
+
 func readReply(t *testing.T, response *http.Response) reply {
 	t.Helper()
 	defer response.Body.Close()

@@ -205,16 +205,7 @@ func TestSimulatedTime(t *testing.T) {
 func TestDrain(t *testing.T) {
 	b := start(t)
 	held, release := b.hold()
-	answered := make(chan reply, 1)
-	go func() {
-		response, err := b.http.Do(b.request(avroOf(t, testReport())))
-		if err != nil {
-			t.Error(err)
-			close(answered)
-			return
-		}
-		answered <- readReply(t, response)
-	}()
+	answered := b.postAside(avroOf(t, testReport()))
 	<-held
 	b.stop()
 	// The listener closes first; what is in flight waits for its acknowledgement.

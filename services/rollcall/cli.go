@@ -41,7 +41,7 @@ type cli struct {
 	Verify   verifyCommand   `cmd:"" group:"Proof" help:"Compare every cell in ClickHouse with what a simulated fleet truly did."`
 	Audit    auditCommand    `cmd:"" group:"Proof" help:"Prove from receipts that each offset of reports.raw has its end."`
 
-	Licences licencesCommand `cmd:"" group:"Operation" help:"Load and list licences."`
+	Licences licencesCommand `cmd:"" group:"Operation" help:"Load, end and list licences."`
 	Keys     keysCommand     `cmd:"" group:"Operation" help:"Make, list and destroy keys."`
 	Topics   topicsCommand   `cmd:"" group:"Operation" help:"Bring Kafka's topics to their specification, or compare them."`
 	Migrate  migrateCommand  `cmd:"" group:"Operation" help:"Apply ClickHouse's migrations, or list them."`
@@ -55,6 +55,7 @@ type cli struct {
 
 	Compliance complianceCommand `cmd:"" group:"Questions" help:"Compare use with entitlements, and tell signs of abuse with the rows behind them."`
 	Retirement retirementCommand `cmd:"" group:"Questions" help:"Say which legacy features can be removed: who uses them, and what is not known."`
+	Report     reportCommand     `cmd:"" group:"Questions" help:"Write a page to look at: use of features, retirement, compliance, uptake and data quality."`
 
 	Send  sendCommand  `cmd:"" group:"Questions" help:"Post one report to a gateway and show the answer."`
 	Where whereCommand `cmd:"" group:"Questions" help:"Say where a report ended: landed, dead letter and reason, or pending."`

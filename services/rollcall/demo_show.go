@@ -114,6 +114,9 @@ func receipts(ctx context.Context, brokers kafka.Config, conn driver.Conn) (ende
 		return 0, 0, err
 	}
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topics.Raw)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("list offsets of %s: %w", topics.Raw, err)
 	}

@@ -60,17 +60,7 @@ func (c *keysMaintainCommand) Run(_ context.Context, a *app) error {
 		Destroyed []string `json:"destroyed"`
 	}
 	result := keysMaintained{names(report.Made), names(report.Destroyed)}
-	return c.show(a.stdout, result, func(w *columns) {
-		for _, name := range result.Made {
-			w.row("made", name)
-		}
-		for _, name := range result.Destroyed {
-			w.row("destroyed", name)
-		}
-		if len(result.Made)+len(result.Destroyed) == 0 {
-			w.row("Nothing to do.")
-		}
-	})
+	return c.show(a.stdout, result, func(w *columns) { deeds(w, "made", result.Made, "destroyed", result.Destroyed) })
 }
 
 func names(ids []keystore.ID) []string {
@@ -186,15 +176,18 @@ func (c *keysExportCommand) Run(_ context.Context, a *app) error {
 		Removed []string `json:"removed"`
 	}
 	result := keysExported{names(report.Copied), names(report.Removed)}
-	return c.show(a.stdout, result, func(w *columns) {
-		for _, name := range result.Copied {
-			w.row("copied", name)
-		}
-		for _, name := range result.Removed {
-			w.row("removed", name)
-		}
-		if len(result.Copied)+len(result.Removed) == 0 {
-			w.row("Nothing to do.")
-		}
-	})
+	return c.show(a.stdout, result, func(w *columns) { deeds(w, "copied", result.Copied, "removed", result.Removed) })
+}
+
+// deeds lists what was done to keys, or says that nothing was.
+func deeds(w *columns, come string, here []string, gone string, away []string) {
+	for _, name := range here {
+		w.row(come, name)
+	}
+	for _, name := range away {
+		w.row(gone, name)
+	}
+	if len(here)+len(away) == 0 {
+		w.row("Nothing to do.")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,8 +25,9 @@ import (
 )
 
 type licencesCommand struct {
-	Apply licencesApplyCommand `cmd:"" help:"Load licences from a CSV or YAML file; terms not in the file stay."`
-	List  licencesListCommand  `cmd:"" help:"List the terms of every licence, by pseudonym."`
+	Apply  licencesApplyCommand  `cmd:"" help:"Load licences from a CSV or YAML file; terms not in the file stay."`
+	Remove licencesRemoveCommand `cmd:"" help:"End a licence on a day; what has been in force stays."`
+	List   licencesListCommand   `cmd:"" help:"List the terms of every licence, by pseudonym."`
 }
 
 func (licencesCommand) Help() string {
@@ -164,7 +166,9 @@ func termsOf(t record.Licence) licenceTerms {
 	return out
 }
 
-// withLicences reads the topic licences to its end and then calls do.
+// withLicences reads the topic licences to its end and then calls do. Where it cannot
+// be read, or some of it not be understood, do is not called: what stands there would
+// be overwritten on a guess, or be missing from a list that claims to have all.
 func withLicences(ctx context.Context, brokers kafka.Config, do func(context.Context, *registry.Registry) error) error {
 	client, err := kafka.NewClient(brokers, telemetry.Discard(), kgo.RetryTimeout(readLimit))
 	if err != nil {
@@ -173,14 +177,18 @@ func withLicences(ctx context.Context, brokers kafka.Config, do func(context.Con
 	defer client.Close()
 	limited, cancel := context.WithTimeoutCause(ctx, readLimit, errors.New("the topic licences could not be read to its end in time"))
 	defer cancel()
-	licences := registry.New(client, &health.Checks{}, telemetry.Discard())
+	checks := &health.Checks{}
+	licences := registry.New(client, checks, telemetry.Discard())
 	reading, stop := context.WithCancelCause(limited)
 	var following sync.WaitGroup
 	following.Go(func() { stop(licences.Run(reading)) }) // a failure ends the wait below
 	defer following.Wait()
 	defer stop(nil)
 	if err := licences.Wait(reading); err != nil {
-		return err
+		return fmt.Errorf("%w (%s)", err, strings.Join(slices.Sorted(maps.Values(checks.Failing())), "; "))
+	}
+	if n := licences.Unreadable(); n > 0 {
+		return fmt.Errorf("%d terms of the licence registry were written by a newer release, in a schema that this build does not have: use that release", n)
 	}
 	return do(ctx, licences)
 }

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/kafka"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/telemetry"
@@ -103,14 +104,10 @@ func (c *simulateCommand) register(fleetPlay *play, config *fleet.SenderConfig) 
 }
 
 func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !pause.For(ctx, d) {
 		return context.Cause(ctx)
 	}
+	return nil
 }
 
 func (c *simulateCommand) print(a *app, counts fleet.SenderCounts) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"rollcall/pkg/clickhouse/clickhousetest"
 	"rollcall/pkg/topics"
 	catalogue "rollcall/schemas/metrics"
 )
@@ -49,23 +50,7 @@ func (w *world) landStays(stays []stay) {
 
 func (w *world) lines(query string) []string {
 	w.t.Helper()
-	rows, err := w.conn.Query(w.t.Context(), query)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer rows.Close()
-	var lines []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			w.t.Fatal(err)
-		}
-		lines = append(lines, line)
-	}
-	if err := rows.Err(); err != nil {
-		w.t.Fatal(err)
-	}
-	return lines
+	return clickhousetest.Lines(w.t, w.conn, query)
 }
 
 // TestConsentViews: how many consent is seen beside how many use.

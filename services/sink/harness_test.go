@@ -19,7 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/goleak"
 
 	"rollcall/pkg/clickhouse/clickhousetest"
 	"rollcall/pkg/health"
@@ -30,16 +29,7 @@ import (
 	catalogue "rollcall/schemas/metrics"
 )
 
-func TestMain(m *testing.M) {
-	code := clickhousetest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(clickhousetest.Main(m)) }
 
 const usagePartitions = 3
 
@@ -73,7 +63,7 @@ func testConfig() Config {
 	return Config{
 		FlushInterval: 20 * time.Millisecond, MaxInsertsPerSecond: 1000, MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond,
 		InsertTimeout: 20 * time.Second, DrainTimeout: 5 * time.Second,
-		Rollup: rollup.Config{PollInterval: 10 * time.Millisecond, MinInterval: 10 * time.Millisecond, DutyPercent: 100},
+		Rollup: rollup.Config{PollInterval: 10 * time.Millisecond, MinInterval: 10 * time.Millisecond, DutyPercent: 100, AnswersDuty: 100},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"rollcall/pkg/pause"
 	"rollcall/pkg/record"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/topics"
@@ -35,8 +36,8 @@ func (s *Service) prepare(ctx context.Context) error {
 		s.deps.Checks.Fail(conditionPrepared, describe(err))
 		delay := wait.NextBackOff()
 		s.deps.Telemetry.Logger.WarnContext(ctx, "sink cannot start yet", "retry_in", delay, "error", describe(err))
-		if err := pause(ctx, delay); err != nil {
-			return err
+		if !pause.For(ctx, delay) {
+			return ctx.Err()
 		}
 	}
 }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"rollcall/pkg/pause"
 	"rollcall/pkg/record"
+	"rollcall/pkg/rollup"
 	"rollcall/pkg/topics"
 )
 
@@ -124,8 +127,8 @@ func (w *writer) insist(ctx context.Context, name string, b *batch, do func(cont
 		w.meters.retried(ctx, name)
 		delay := wait.NextBackOff()
 		w.deps.Telemetry.Logger.WarnContext(ctx, "insert failed and will be tried again", "step", name, "attempt", attempt, "retry_in", delay, "error", describe(err))
-		if err := pause(ctx, delay); err != nil {
-			return err
+		if !pause.For(ctx, delay) {
+			return ctx.Err()
 		}
 	}
 }
@@ -134,17 +137,6 @@ func (w *writer) try(ctx context.Context, b *batch, do func(context.Context, *ba
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.InsertTimeout)
 	defer cancel()
 	return do(ctx, b)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // insertState inserts the session-days. Rows that ClickHouse refuses for what they
@@ -230,7 +222,10 @@ func (w *writer) insertLicences(ctx context.Context, b *batch) error {
 	if b.licences.len() == 0 {
 		return nil
 	}
-	return w.insert(ctx, licences, b.licences.fields(), whole(b.licences.len()))
+	if err := w.insert(ctx, licences, b.licences.fields(), whole(b.licences.len())); err != nil {
+		return err
+	}
+	return rollup.MarkTerms(ctx, w.deps.ClickHouse, b.licences.licence, slices.MinFunc(b.licences.validFrom, time.Time.Compare))
 }
 
 func (w *writer) insertIdentities(ctx context.Context, b *batch) error {

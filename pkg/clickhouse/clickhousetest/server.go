@@ -16,6 +16,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/localclickhouse"
@@ -28,8 +29,8 @@ const (
 	pidVariable     = "ROLLCALL_TEST_CLICKHOUSE_PID"
 )
 
-// Main runs the tests against a server of their own; for TestMain. The code is for
-// os.Exit.
+// Main runs the tests against a server of their own, and fails where they leave
+// goroutines behind; for TestMain. The code is for os.Exit.
 func Main(m *testing.M) int {
 	if localclickhouse.Main() {
 		return 0
@@ -52,7 +53,14 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return code
+	if code != 0 {
+		return code // a test that failed may well leave something behind
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // Config returns the configuration of a database that does not exist yet.
@@ -94,6 +102,27 @@ func Open(t testing.TB, cfg clickhouse.Config) driver.Conn {
 		}
 	})
 	return conn
+}
+
+// Lines returns the rows of a query that selects one column of text.
+func Lines(t testing.TB, conn driver.Conn, query string, arguments ...any) (lines []string) {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), query, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }
 
 // drop drops a database. A statement that a test's end cut off from its client may

@@ -23,10 +23,16 @@ const (
 	Fastavro = "fastavro"
 	// AvroJava is a directory of jars: Apache Avro for Java.
 	AvroJava = "avro-java"
+	// PageCheck is a directory of Node modules: playwright-core and axe-core, with which
+	// the proof of the report looks at it in a browser.
+	PageCheck = "page-check"
+	// Browser is Chromium or Chrome: that of this machine, or else the system's package.
+	Browser = "chromium"
 )
 
-// Names returns the parts in the order in which they are listed to users.
-func Names() []string { return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava} }
+// Names returns the parts that are fetched, in the order in which they are listed to
+// users. Browser is not among them: it is installed.
+func Names() []string { return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck} }
 
 // part is one thing to fetch. Versions are pinned here and nowhere else.
 type part struct {
@@ -93,6 +99,10 @@ func parts() []part {
 			fetch: func(ctx context.Context, j job) error {
 				return fetchJars(ctx, j, jar{"org.apache.avro", "avro", avroJavaVersion})
 			},
+		},
+		{
+			name: PageCheck, version: playwrightVersion, entry: "node_modules", tools: []tool{npm},
+			about: "playwright-core and axe-core from npm (5 MB)", fetch: fetchPageCheck,
 		},
 	}
 }

@@ -43,6 +43,9 @@ func (s *Store) Ensure(ctx context.Context, name string) (string, error) {
 	if binary, ok := installed(name); ok {
 		return binary, nil
 	}
+	if name == Browser {
+		return s.chromium(ctx)
+	}
 	part, err := find(name)
 	if err != nil {
 		return "", err

@@ -20,7 +20,6 @@ import (
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/envelope"
@@ -28,6 +27,7 @@ import (
 	"rollcall/pkg/pseudonym"
 	"rollcall/pkg/record"
 	"rollcall/pkg/topics"
+	"rollcall/scripts/testbed"
 )
 
 func main() {
@@ -48,7 +48,7 @@ type stores struct {
 	keys    *keystore.Directory
 	dir     string
 	conn    driver.Conn
-	client  *kgo.Client
+	brokers []string
 	address netip.Addr
 	day     string
 }
@@ -63,7 +63,7 @@ func run(ctx context.Context, arguments []string) (found bool, err error) {
 	if err := flags.Parse(arguments); err != nil {
 		return false, err
 	}
-	s := stores{dir: *keys, day: *day}
+	s := stores{dir: *keys, day: *day, brokers: []string{*broker}}
 	if s.address, err = netip.ParseAddr(*address); err != nil {
 		return false, err
 	}
@@ -74,10 +74,6 @@ func run(ctx context.Context, arguments []string) (found bool, err error) {
 		return false, err
 	}
 	defer s.conn.Close()
-	if s.client, err = kgo.NewClient(kgo.SeedBrokers(*broker)); err != nil {
-		return false, err
-	}
-	defer s.client.Close()
 	for _, way := range []struct {
 		name string
 		try  func(context.Context) (rows, records int, err error)
@@ -142,20 +138,22 @@ func (s *stores) lookUp(ctx context.Context, pseudonyms map[uuid.UUID]bool) (row
 	if err := errors.Join(found.Err(), found.Close()); err != nil {
 		return 0, 0, err
 	}
-	err = s.each(ctx, topics.Clean, func(r *kgo.Record) {
+	err = testbed.EachRecord(ctx, s.brokers, topics.Clean, func(r *kgo.Record) error {
 		var clean record.Clean
 		if record.Decode(r.Value, &clean) == nil && (pseudonyms[clean.AddressPseudonym] || pseudonyms[clean.NetworkPseudonym]) {
 			records++
 		}
+		return nil
 	})
 	if err != nil {
 		return 0, 0, err
 	}
-	err = s.each(ctx, topics.Usage, func(r *kgo.Record) {
+	err = testbed.EachRecord(ctx, s.brokers, topics.Usage, func(r *kgo.Record) error {
 		var usage record.Usage
 		if record.Decode(r.Value, &usage) == nil && (pseudonyms[usage.AddressPseudonym] || pseudonyms[usage.NetworkPseudonym]) {
 			records++
 		}
+		return nil
 	})
 	return rows, records, err
 }
@@ -168,10 +166,10 @@ func (s *stores) bySealedReports(ctx context.Context) (rows, records int, err er
 		return 0, 0, err
 	}
 	var from []record.Lineage
-	err = s.each(ctx, topics.Raw, func(r *kgo.Record) {
+	err = testbed.EachRecord(ctx, s.brokers, topics.Raw, func(r *kgo.Record) error {
 		var raw record.Raw
 		if record.Decode(r.Value, &raw) != nil {
-			return
+			return nil
 		}
 		address, _, err := opener.Open(envelope.Associated{
 			ReceivedAt: raw.ReceivedAt, EdgeID: raw.EdgeID, EdgeRegion: raw.EdgeRegion, SchemaFingerprint: raw.SchemaFingerprint, Simulated: raw.Simulated,
@@ -179,6 +177,7 @@ func (s *stores) bySealedReports(ctx context.Context) (rows, records int, err er
 		if err == nil && address == s.address {
 			from = append(from, record.Lineage{Partition: r.Partition, Offset: r.Offset})
 		}
+		return nil
 	})
 	if err != nil {
 		return 0, 0, err
@@ -193,36 +192,4 @@ func (s *stores) bySealedReports(ctx context.Context) (rows, records int, err er
 		rows += int(n)
 	}
 	return rows, len(from), nil
-}
-
-// each reads a topic to its present end.
-func (s *stores) each(ctx context.Context, topic string, visit func(*kgo.Record)) error {
-	ends, err := kadm.NewClient(s.client).ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return err
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	for _, end := range ends[topic] {
-		if end.Offset > 0 {
-			from[end.Partition], left[end.Partition] = kgo.NewOffset().AtStart(), end.Offset
-		}
-	}
-	s.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
-	defer s.client.PurgeTopicsFromConsuming(topic)
-	for len(left) > 0 {
-		fetches := s.client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return err
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			visit(r)
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
-	return nil
 }

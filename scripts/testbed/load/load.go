@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"rollcall/pkg/pause"
 )
 
 // Options of one run. Count or Duration must be set, whichever is reached first ends it.
@@ -149,7 +151,7 @@ func (r *run) connection(ctx context.Context, address string) {
 				conn.Close()
 				conn = nil
 			}
-			pause(ctx, 10*time.Millisecond) // a server that is gone must not make this loop spin
+			pause.For(ctx, 10*time.Millisecond) // a server that is gone must not make this loop spin
 		}
 		local.Sent++
 		local.ByStatus[status]++
@@ -171,21 +173,7 @@ func (r *run) wait(ctx context.Context, n int) (due time.Time, ok bool) {
 		return time.Now(), true
 	}
 	due = r.started.Add(time.Duration(float64(n) / r.Rate * float64(time.Second)))
-	return due, pause(ctx, time.Until(due))
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+	return due, pause.For(ctx, time.Until(due))
 }
 
 func (r *run) merge(local *Result) {
