@@ -53,8 +53,8 @@ func TestTheViewsRollUpToTheTruth(t *testing.T) {
 	if result := verify(false); result.Missing != len(truth.Cells) {
 		t.Errorf("before any rollup: %s", result)
 	}
-	execute(t, conn, "INSERT INTO licence_day (day, licence_id, application, metric_id, value, suspect, sessions) "+
-		"SELECT day, licence_id, application, metric_id, value, suspect, sessions FROM licence_day_computed")
+	execute(t, conn, "INSERT INTO licence_day (day, licence_id, application, metric_id, metric, value, suspect, sessions) "+
+		"SELECT day, licence_id, application, metric_id, name, value, suspect, sessions FROM licence_day_computed INNER JOIN (SELECT metric_id, name FROM metrics FINAL) AS names USING (metric_id)")
 	for _, live := range []bool{false, true} {
 		if result := verify(live); result.Wrong() != 0 || result.CellsCompared != len(truth.Cells) {
 			t.Errorf("%s: %s\n%v", result.View, result, result.Examples)
