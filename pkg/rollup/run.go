@@ -24,7 +24,7 @@ func (r *Recomputer) Run(ctx context.Context) error {
 	days := map[time.Time]*history{}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.cfg.PollInterval, time.Minute
-	cleaned, marked := false, false
+	cleaned, marked, looked := false, false, r.now()
 	defer r.meters.watch(nil, time.Time{})
 	for ctx.Err() == nil {
 		if !cleaned {
@@ -45,11 +45,13 @@ func (r *Recomputer) Run(ctx context.Context) error {
 		if err != nil {
 			if ctx.Err() == nil {
 				r.warn(ctx, "dirty days could not be read", err)
+				r.meters.blind(looked, r.now())
 			}
 			pause(ctx, wait.NextBackOff())
 			continue
 		}
 		wait.Reset()
+		looked = r.now()
 		r.remember(days, dirty)
 		r.meters.watch(days, r.now())
 		day, ok := r.next(days)

@@ -57,6 +57,7 @@ type cli struct {
 	Retirement retirementCommand `cmd:"" group:"Questions" help:"Say which legacy features can be removed: who uses them, and what is not known."`
 
 	Send  sendCommand  `cmd:"" group:"Questions" help:"Post one report to a gateway and show the answer."`
+	Probe probeCommand `cmd:"" group:"Questions" help:"Post a report and wait until it is found in ClickHouse."`
 	Where whereCommand `cmd:"" group:"Questions" help:"Say where a report ended: landed, dead letter and reason, or pending."`
 
 	ConfigShow configShowCommand `cmd:"" name:"config" group:"Other" help:"Show the configuration in force and where each value comes from."`

@@ -23,10 +23,18 @@ const (
 	Fastavro = "fastavro"
 	// AvroJava is a directory of jars: Apache Avro for Java.
 	AvroJava = "avro-java"
+	// SPDXTools is a python interpreter that can import spdx_tools.
+	SPDXTools = "spdx-tools"
+	// Prometheus is a directory with prometheus and promtool.
+	Prometheus = "prometheus"
+	// Collector is an OpenTelemetry Collector with the components of the example.
+	Collector = "collector"
 )
 
 // Names returns the parts in the order in which they are listed to users.
-func Names() []string { return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava} }
+func Names() []string {
+	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, SPDXTools, Prometheus, Collector, Helm, Kubeconform, HelmDocs}
+}
 
 // part is one thing to fetch. Versions are pinned here and nowhere else.
 type part struct {
@@ -56,7 +64,7 @@ func installed(name string) (path string, ok bool) {
 }
 
 func find(name string) (part, error) {
-	for _, p := range parts() {
+	for _, p := range append(parts(), chartTools()...) {
 		if p.name == name {
 			return p, nil
 		}
@@ -85,7 +93,7 @@ func parts() []part {
 		},
 		{
 			name: Fastavro, version: fastavroVersion, entry: "venv/bin/python", tools: []tool{python},
-			about: "fastavro " + fastavroVersion + " from PyPI, in a virtual environment", fetch: fetchFastavro,
+			about: "fastavro " + fastavroVersion + " from PyPI, in a virtual environment", fetch: fetchPython("fastavro==" + fastavroVersion),
 		},
 		{
 			name: AvroJava, version: avroJavaVersion, entry: "libs", tools: []tool{java, maven},
@@ -94,14 +102,31 @@ func parts() []part {
 				return fetchJars(ctx, j, jar{"org.apache.avro", "avro", avroJavaVersion})
 			},
 		},
+		{
+			name: SPDXTools, version: spdxToolsVersion, entry: "venv/bin/python", tools: []tool{python},
+			about: "spdx-tools " + spdxToolsVersion + " from PyPI, in a virtual environment", fetch: fetchPython("spdx-tools==" + spdxToolsVersion),
+		},
+		{
+			name: Prometheus, version: prometheusVersion, entry: "bin", tools: []tool{golang},
+			about: "Prometheus " + prometheusVersion + ", built from Go modules (some minutes)",
+			fetch: fetchGoTools("scripts/prometheus", "github.com/prometheus/prometheus/cmd/promtool", "github.com/prometheus/prometheus/cmd/prometheus"),
+		},
+		{
+			name: Collector, version: collectorVersion, entry: "bin/collector", tools: []tool{golang},
+			about: "an OpenTelemetry Collector " + collectorVersion + ", built from Go modules (some minutes)", fetch: fetchGoTools("scripts/collector", "."),
+		},
 	}
 }
 
 const (
-	kafkaVersion    = "4.3.0"
-	fastavroVersion = "1.13.1"
-	avroJavaVersion = "1.12.1"
-	geoIPVersion    = "2.3.2026061719"
+	kafkaVersion      = "4.3.0"
+	prometheusVersion = "0.315.0"
+	collectorVersion  = "0.160.0"
+	fastavroVersion   = "1.13.1"
+	avroJavaVersion   = "1.12.1"
+	geoIPVersion      = "2.3.2026061719"
+
+	spdxToolsVersion = "0.8.5"
 )
 
 // libraryPackage names the npm package of ClickHouse's engine for this system.
