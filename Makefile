@@ -34,11 +34,13 @@ go:
 test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the race detector, against real Kafka and ClickHouse.
 	@start=$$SECONDS; $(GO) vet -tags embedded ./... ; \
 	  $(GO) test -race -tags embedded -timeout 40m ./... ; \
+	  (cd scripts/image && $(GO) vet . && $(GO) test -race .) ; \
+	  (cd scripts/chart && $(GO) vet . && $(GO) test .) ; \
 	  echo "tests took $$((SECONDS - start)) s"
 
 .PHONY: parts
 parts: go ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
-	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium; \
+	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium spdx-tools helm kubeconform helm-docs; \
 	  echo "parts took $$((SECONDS - start)) s"
 
 .PHONY: plots
@@ -54,6 +56,10 @@ build: ## Build bin/rollcall with the loader of the embedded ClickHouse.
 build-static: ## Build bin/rollcall-static, for servers: no embedded engine, no dynamic linking.
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/rollcall-static ./services/rollcall
+
+.PHONY: image
+image: go ## Build the container image without an engine: OCI layout, archive and SPDX documents in bin/image.
+	@GOFLAGS= GOTOOLCHAIN=go$$(awk '$$1 == "go" {print $$2}' scripts/image/go.mod) $(GO) run -C scripts/image . build -root ../.. -to ../../bin/image
 
 .PHONY: race
 race: build ## Build bin/rollcall-race with the race detector.
@@ -76,11 +82,26 @@ generate: ## Write the generated files again.
 	$(GO) run ./scripts/dictionary
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -update
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -update
+	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs ../../deploy/telemetry/dashboards
 
 .PHONY: check-generate
 check-generate: ## Fail where a generated file is stale.
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -count 1
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -count 1
+	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs --check ../../deploy/telemetry/dashboards
+
+.PHONY: helm
+helm: helm-docs ## Lint the chart with every file of values in helm/rollcall/ci, and pack it into bin.
+	@helm=$$($(PARTS) -print helm); mkdir -p $(BIN); \
+	  for f in helm/rollcall/ci/*-values.yaml; do $$helm lint --strict --quiet helm/rollcall -f helm/rollcall/ci/minimal-values.yaml -f $$f; done; \
+	  $$helm package helm/rollcall --destination $(BIN)
+
+.PHONY: helm-docs
+helm-docs: go ## Write the chart's README, and its copies of rules and dashboards, again.
+	@rm -rf helm/rollcall/files/telemetry; mkdir -p helm/rollcall/files/telemetry/dashboards; \
+	  cp deploy/telemetry/rules.yaml helm/rollcall/files/telemetry/; \
+	  cp deploy/telemetry/dashboards/*.json helm/rollcall/files/telemetry/dashboards/
+	@$$($(PARTS) -print helm-docs) --chart-search-root helm/rollcall --sort-values-order file --log-level error
 
 .PHONY: prove
 prove: ## Run one proof: NAME=kafka-exact, SIZE=full or small; without NAME, list them.

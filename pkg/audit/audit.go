@@ -22,6 +22,9 @@ type Options struct {
 	SkipState bool
 	// KeepNothing leaves out writing what was proven to receipt_ranges.
 	KeepNothing bool
+	// Ends bound how far each partition is looked at: up to that offset, or not at all
+	// where it has none. Nil: as far as the topic reaches.
+	Ends map[int32]int64
 }
 
 // Range of offsets, both ends included.
@@ -68,6 +71,9 @@ func Audit(ctx context.Context, admin *kadm.Client, conn driver.Conn, opts Optio
 	}
 	report := &Report{TopicID: id, Ends: map[string]int64{}}
 	for _, p := range bounds {
+		if opts.Ends != nil {
+			p.End = max(p.First, min(p.End, opts.Ends[p.Partition]))
+		}
 		if err := auditPartition(ctx, conn, id, &p, opts); err != nil {
 			return nil, fmt.Errorf("audit partition %d: %w", p.Partition, err)
 		}

@@ -26,6 +26,16 @@ type world struct {
 	conn  driver.Conn
 	admin *kadm.Client
 	topic uuid.UUID
+
+	client *kgo.Client
+}
+
+// produce writes a record.
+func (w *world) produce(r kgo.Record) {
+	w.t.Helper()
+	if err := w.client.ProduceSync(w.t.Context(), &r).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func newWorld(t *testing.T, records ...int) *world {
@@ -48,7 +58,7 @@ func newWorld(t *testing.T, records ...int) *world {
 		}
 	}
 	_, conn := clickhousetest.Database(t)
-	w := &world{t: t, conn: conn, admin: kadm.NewClient(client)}
+	w := &world{t: t, conn: conn, admin: kadm.NewClient(client), client: client}
 	details, err := w.admin.ListTopics(t.Context(), topics.Raw)
 	if err != nil {
 		t.Fatal(err)

@@ -103,4 +103,7 @@ const (
 	reasonKeyDestroyed = "key_destroyed"
 )
 
+// Reasons returns the classes for which Open rejects.
+func Reasons() []string { return []string{reasonUnopenable, reasonKeyDestroyed} }
+
 func unopenable(err error) error { return fault.Reject(reasonUnopenable, "", err) }

@@ -41,6 +41,8 @@ func (h Holder) Classes() []Class {
 	return nil
 }
 
+func (h Holder) has(class Class) bool { return slices.Contains(h.Classes(), class) }
+
 // OpenFor is Open for one holder: it refuses a directory with keys of classes that
 // the holder must not have.
 func OpenFor(dir string, holder Holder) (*Directory, error) {
@@ -114,7 +116,7 @@ func Export(dir, to string, holder Holder) (Exported, error) {
 		return Exported{}, err
 	}
 	defer target.close()
-	return target.follow(dir, entries, holder)
+	return target.follow(func(id ID) ([]byte, error) { return os.ReadFile(id.path(dir)) }, entries, holder)
 }
 
 // openExisting locks a keystore that is there.
@@ -189,8 +191,9 @@ func within(dir, path string) (bool, error) {
 	return err == nil && relative != ".." && !strings.HasPrefix(relative, ".."+string(filepath.Separator)), nil
 }
 
-// follow makes what the holder has the same as what the entries of the keystore say.
-func (w *writer) follow(dir string, entries []Entry, holder Holder) (Exported, error) {
+// follow makes what the holder has the same as what the entries say; read returns the
+// file of one of their keys.
+func (w *writer) follow(read func(ID) ([]byte, error), entries []Entry, holder Holder) (Exported, error) {
 	var report Exported
 	if err := w.removeUnfinished(); err != nil {
 		return report, err
@@ -217,7 +220,7 @@ func (w *writer) follow(dir string, entries []Entry, holder Holder) (Exported, e
 		}
 	}
 	for _, id := range keys {
-		copied, err := w.copy(id, dir)
+		copied, err := w.copy(id, read)
 		if err != nil {
 			return report, err
 		}
@@ -246,8 +249,8 @@ func wantedBy(holder Holder, entries []Entry) (keys, marks []ID) {
 
 // copy copies a key unless the same is there; another in its place, of a keystore
 // that was made anew, it replaces.
-func (w *writer) copy(id ID, dir string) (bool, error) {
-	content, err := os.ReadFile(id.path(dir))
+func (w *writer) copy(id ID, read func(ID) ([]byte, error)) (bool, error) {
+	content, err := read(id)
 	if err != nil {
 		return false, fmt.Errorf("export key %s: %w", id, err)
 	}

@@ -23,5 +23,8 @@ func (b *Budget) Take(n int64) bool {
 // Give gives n reserved bytes back.
 func (b *Budget) Give(n int64) { b.used.Add(-n) }
 
+// Size returns how many bytes there are.
+func (b *Budget) Size() int64 { return b.size }
+
 // Used returns how many bytes are reserved.
 func (b *Budget) Used() int64 { return b.used.Load() }

@@ -10,11 +10,13 @@ import (
 )
 
 // Config says what a relay reads and how much of it may be under way. A zero value
-// in any field but the first three means the default named beside it.
+// in any field but the first four means the default named beside it.
 type Config struct {
 	Stage string // record.StageX: who refuses, as dead letters name it
 	Topic string // topic to read
 	Group string // consumer group to read it in
+	// Reasons are the classes for which the handler may refuse records: each is counted from 0.
+	Reasons []string
 
 	CommitInterval time.Duration // between commits of what is done; 500 ms
 	SessionTimeout time.Duration // until the group gives a dead member's partitions away; 10 s

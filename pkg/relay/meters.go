@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,6 +62,12 @@ func newMeters(r *Relay) (*meters, error) {
 	m.age, errs[6] = r.tel.Meter.Float64Histogram("rollcall.relay.age", metric.WithUnit("s"),
 		metric.WithDescription("Time since its receipt of the oldest report of a batch, when the batch was handled."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400))
+	m.retries.Add(context.Background(), 0, m.attributes)
+	m.holds.Add(context.Background(), 0, m.attributes)
+	for _, reason := range append(slices.Clone(r.cfg.Reasons), ReasonTooLarge) {
+		// A rate sees no first event in a series that begins with it.
+		m.rejected.Add(context.Background(), 0, m.attributes, metric.WithAttributes(attribute.String("rollcall.reason", reason)))
+	}
 	lag, err := r.tel.Meter.Int64ObservableGauge("rollcall.relay.lag", metric.WithUnit("{record}"),
 		metric.WithDescription("Offsets of a partition that are not ready to be committed, as of its last fetch."))
 	errs[7] = err

@@ -25,7 +25,7 @@ func newMeters(meter metric.Meter) (*meters, error) {
 	m.duration, errs[0] = meter.Float64Histogram("rollcall.rollup.duration", metric.WithUnit("s"), metric.WithDescription("Duration of one computation, by product and outcome."),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
 	m.dirty, errs[1] = meter.Int64Gauge("rollcall.rollup.dirty", metric.WithUnit("{day}"), metric.WithDescription("Days with marks that the rollup does not cover."))
-	m.age, errs[2] = meter.Float64Gauge("rollcall.rollup.oldest_mark.age", metric.WithUnit("s"), metric.WithDescription("Age of the oldest mark that the rollup does not cover."))
+	m.age, errs[2] = meter.Float64Gauge("rollcall.rollup.oldest_mark.age", metric.WithUnit("s"), metric.WithDescription("Age of the oldest mark that the rollup does not cover; while marks cannot be read, the time since they could."))
 	m.pending, errs[3] = meter.Int64Gauge("rollcall.rollup.pending", metric.WithUnit("{unit}"), metric.WithDescription("Days, weeks or months of what is computed beside licence_day that are behind, by product."))
 	return &m, errors.Join(errs[:]...)
 }
@@ -36,6 +36,12 @@ func (m *meters) computed(ctx context.Context, product string, took time.Duratio
 		outcome = "failed"
 	}
 	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("rollcall.product", product), attribute.String("rollcall.outcome", outcome)))
+}
+
+// blind reports that marks could not be read since that time: for all that is known,
+// one may have stood there all the while.
+func (m *meters) blind(since, now time.Time) {
+	m.age.Record(context.Background(), now.Sub(since).Seconds())
 }
 
 // watch reports what is dirty.

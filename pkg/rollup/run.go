@@ -28,7 +28,7 @@ func (r *Recomputer) Run(ctx context.Context) error {
 	defer beside.Wait()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.cfg.PollInterval, time.Minute
-	cleaned, marked, named := false, false, false
+	cleaned, marked, named, looked := false, false, false, r.now()
 	defer r.meters.watch(nil, time.Time{})
 	for ctx.Err() == nil {
 		if !cleaned {
@@ -57,11 +57,13 @@ func (r *Recomputer) Run(ctx context.Context) error {
 		if err != nil {
 			if ctx.Err() == nil {
 				r.warn(ctx, "dirty days could not be read", err)
+				r.meters.blind(looked, r.now())
 			}
 			pause.For(ctx, wait.NextBackOff())
 			continue
 		}
 		wait.Reset()
+		looked = r.now()
 		r.remember(days, dirty)
 		r.meters.watch(days, r.now())
 		day, ok := r.next(days)

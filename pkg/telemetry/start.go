@@ -113,8 +113,16 @@ func newMeters(ctx context.Context, cfg Config, identity *resource.Resource) (*s
 	return sdkmetric.NewMeterProvider(options...), handler, nil
 }
 
-// Version returns the version of the main module as the build recorded it.
+// version is set by the linker where a build knows it and cannot record it, as that of
+// an image: -X rollcall/pkg/telemetry.version=1.2.3.
+var version string
+
+// Version returns the program's version: what the linker was given, or else that of the
+// main module as the build recorded it.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

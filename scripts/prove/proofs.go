@@ -26,10 +26,16 @@ func proofs() []Proof {
 		{Name: "forged", Claim: "forged reports for another's licence, on open and closed days, are found, taken out of every count and put back, exactly, whatever is sent again", Tested: true, Run: proveForged},
 		{Name: "page", Claim: "the page of rollcall report works on a phone and a desk, in light and dark, by keys alone and without a network, and axe finds nothing", Tested: true, Run: provePage},
 		{Name: "views-at-scale", Claim: "over a synthetic year of 20 million reports every view answers what it is for within a second, and what is about one licence within a tenth; rollups say what the session-days say", Tested: true, Run: proveViewsAtScale},
+		{Name: "image", Claim: "the image is the same however often it is built, is small, says what is in it, and runs as deploy/compose.yaml has it, as no privileged user on a read-only file system", Tested: true, Run: proveImage},
+		{Name: "chart-matrix", Claim: "whatever values the chart is given, it renders objects that Kubernetes and rollcall take; wrong values are refused by name", Tested: true, Run: proveChartMatrix},
+		{Name: "network-policy", Claim: "the pods of the chart may speak to those that docs/kubernetes.md lists, and to nobody else", Tested: true, Run: proveNetworkPolicy},
 		{Name: "gateway-cpu", Claim: "the gateway needs little more CPU than a handler that awaits acks=all", Run: proveGatewayCPU},
 		{Name: "sink-cpu", Claim: "beside a bare write, the sink costs at most a third of what ClickHouse's own Kafka engine does", Run: proveSinkCPU},
 		{Name: "pipeline-cpu", Claim: "four services and ClickHouse take 8,000 reports per CPU second", Run: provePipelineCPU},
 		{Name: "freshness", Claim: "a report is visible within a second, and in the rollup within a minute", Run: proveFreshness},
+		{Name: "alert-rules", Claim: "every alert fires in a test of promtool, is quiet in another, and has a runbook", Tested: true, Run: proveAlertRules},
+		{Name: "alerts", Claim: "every alert fires in a real run of its fault and none while all is well; every series that rules and dashboards read is exposed", Run: proveAlerts},
+		{Name: "collector", Claim: "the example's Collector keeps every trace with an error, every slow one and a hundredth of the rest, and no address", Run: proveCollector},
 		{Name: "growth", Claim: "a long history makes neither reports dearer nor services larger", Run: proveGrowth},
 	}
 }

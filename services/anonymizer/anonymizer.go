@@ -80,7 +80,10 @@ type Service struct {
 }
 
 func relayConfig(cfg Config) relay.Config {
-	return relay.Config{Stage: record.StageAnonymizer, Topic: topics.Raw, Group: cfg.Group}
+	return relay.Config{
+		Stage: record.StageAnonymizer, Topic: topics.Raw, Group: cfg.Group,
+		Reasons: append(envelope.Reasons(), reasonMalformedRecord, reasonMalformedReport, reasonUnknownSchema, reasonSequence),
+	}
 }
 
 // ClientOptions are the options that Deps.Client must be made with.

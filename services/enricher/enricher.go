@@ -59,7 +59,10 @@ type Service struct {
 }
 
 func relayConfig(cfg Config) relay.Config {
-	return relay.Config{Stage: record.StageEnricher, Topic: topics.Clean, Group: cfg.Group, MaxRecordBytes: topics.MaxMessageBytes}
+	return relay.Config{
+		Stage: record.StageEnricher, Topic: topics.Clean, Group: cfg.Group, MaxRecordBytes: topics.MaxMessageBytes,
+		Reasons: []string{reasonMalformedRecord, reasonDayOutside, reasonSequence},
+	}
 }
 
 // ClientOptions are the options that Deps.Client must be made with.

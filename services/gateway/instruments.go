@@ -64,7 +64,7 @@ func newInstruments(tel telemetry.Telemetry, scheme string, inFlight *limit.Budg
 }
 
 func (i *instruments) register(meter metric.Meter, inFlight *limit.Budget) error {
-	var errs [7]error
+	var errs [8]error
 	i.duration, errs[0] = meter.Float64Histogram("http.server.request.duration",
 		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP server requests."),
 		metric.WithExplicitBucketBoundaries(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))
@@ -86,6 +86,9 @@ func (i *instruments) register(meter metric.Meter, inFlight *limit.Budget) error
 	_, errs[6] = meter.Int64ObservableCounter("rollcall.gateway.reports",
 		metric.WithUnit("{report}"), metric.WithDescription("Requests by what became of them."),
 		metric.WithInt64Callback(i.observeOutcomes))
+	_, errs[7] = meter.Int64ObservableUpDownCounter("rollcall.gateway.inflight.limit",
+		metric.WithUnit("By"), metric.WithDescription("Budget of memory for requests in flight (gateway.max_in_flight_bytes)."),
+		observe(inFlight.Size))
 	return errors.Join(errs[:]...)
 }
 
@@ -102,9 +105,9 @@ func (i *instruments) observeOutcomes(_ context.Context, o metric.Int64Observer)
 		if reason != "" {
 			attributes = []attribute.KeyValue{attribute.String("rollcall.outcome", "refused"), attribute.String("rollcall.reason", reason)}
 		}
-		if n := count.Load(); n > 0 {
-			o.Observe(n, metric.WithAttributes(attributes...))
-		}
+		// What has not happened yet says 0: a rate sees no first event in a series that
+		// begins with it.
+		o.Observe(count.Load(), metric.WithAttributes(attributes...))
 	}
 	return nil
 }

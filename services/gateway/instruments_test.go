@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -172,6 +173,11 @@ func TestMetrics(t *testing.T) {
 	}
 	b.done <- nil
 	got := o.metrics(t)
+	reports := got["rollcall.gateway.reports"]
+	if len(reports) != 1+len(reasons()) {
+		t.Errorf("%d series of reports, want one for each reason and one accepted", len(reports))
+	}
+	maps.DeleteFunc(reports, func(_ string, n float64) bool { return n == 0 }) // what has not happened is there, and 0
 	common := "http.request.method=POST,http.response.status_code=%,http.route=/v1/reports,url.scheme=http"
 	status := func(code string) string { return strings.Replace(common, "%", code, 1) }
 	want := map[string]map[string]float64{
@@ -179,6 +185,7 @@ func TestMetrics(t *testing.T) {
 		"http.server.request.body.size":            {status("202"): float64(4*len(body) + len(text)), status("400"): 20},
 		"http.server.active_requests":              {"": 0},
 		"rollcall.gateway.inflight.bytes":          {"": 0},
+		"rollcall.gateway.inflight.limit":          {"": 64 << 20},
 		"rollcall.gateway.unknown_json_fields":     {"": 2},
 		"rollcall.gateway.ignored_simulated_times": {"": 1},
 		"rollcall.gateway.reports": {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -17,25 +18,34 @@ import (
 )
 
 type auditCommand struct {
-	kafkaSections
+	serviceSections
 	clickhouseSections
 	output
-	SkipState   bool `name:"skip-state" help:"Leave out the check that each landed receipt has its state."`
-	KeepNothing bool `name:"keep-nothing" help:"Leave out writing the proven ranges to receipt_ranges: with rights to read only."`
+	Every       time.Duration `help:"Audit again and again with this pause, and serve what is missing as metrics on the private listener, until it is stopped; 0: once." default:"0s"`
+	SkipState   bool          `name:"skip-state" help:"Leave out the check that each landed receipt has its state."`
+	KeepNothing bool          `name:"keep-nothing" help:"Leave out writing the proven ranges to receipt_ranges: with rights to read only."`
 }
 
 func (auditCommand) Help() string {
 	return page("Proves from receipts that each offset of reports.raw has its end: landed, dead-lettered, suppressed or "+
 		"erased. What is still on its way counts as missing; ask again once the pipeline has drained. Proven ranges are "+
-		"kept, so that single receipts need not be.", []string{
+		"kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
+		"before, so that what is on its way is not missing.", []string{
 		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
 		"rollcall audit --output json | jq .missing",
+		"rollcall audit --every 10m --private.listen :9464",
 	}, "offsets without an end, or landed receipts without their state")
 }
 
 func (c *auditCommand) Run(ctx context.Context, a *app) error {
 	if err := errors.Join(c.Kafka.Validate(), c.ClickHouse.Validate()); err != nil {
 		return usage(err)
+	}
+	switch {
+	case c.Every < 0:
+		return usage(errors.New("--every is negative"))
+	case c.Every > 0:
+		return c.serve(ctx, a, "audit", c.watch)
 	}
 	client, err := kafka.NewClient(c.Kafka, telemetry.Discard())
 	if err != nil {
@@ -57,6 +67,26 @@ func (c *auditCommand) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("audit: %w", errDiffers)
 	}
 	return nil
+}
+
+// watch audits until ctx ends.
+func (c *auditCommand) watch(ctx context.Context, around surroundings) (err error) {
+	client, err := kafka.NewClient(c.Kafka, around.telemetry)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	conn, err := clickhouse.Open(ctx, c.ClickHouse, around.telemetry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	watcher, err := audit.NewWatcher(kadm.NewClient(client), conn, audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing}, around.telemetry)
+	if err != nil {
+		return err
+	}
+	around.started()
+	return watcher.Run(ctx, c.Every)
 }
 
 func auditTable(w *columns, report *audit.Report) {

@@ -58,6 +58,7 @@ type cli struct {
 	Report     reportCommand     `cmd:"" group:"Questions" help:"Write a page to look at: use of features, retirement, compliance, uptake and data quality."`
 
 	Send  sendCommand  `cmd:"" group:"Questions" help:"Post one report to a gateway and show the answer."`
+	Probe probeCommand `cmd:"" group:"Questions" help:"Post a report and wait until it is found in ClickHouse."`
 	Where whereCommand `cmd:"" group:"Questions" help:"Say where a report ended: landed, dead letter and reason, or pending."`
 
 	ConfigShow configShowCommand `cmd:"" name:"config" group:"Other" help:"Show the configuration in force and where each value comes from."`

@@ -14,6 +14,8 @@ type keysCommand struct {
 	List     keysListCommand     `cmd:"" help:"List the keys there are; never their content."`
 	Destroy  keysDestroyCommand  `cmd:"" help:"Destroy one key before its time: what it protects is gone for ever."`
 	Export   keysExportCommand   `cmd:"" help:"Keep a directory with only one holder's keys in step."`
+	Secret   keysSecretCommand   `cmd:"" help:"Write one holder's keys as a Kubernetes Secret."`
+	Unpack   keysUnpackCommand   `cmd:"" help:"Keep a directory in step with the keys of a mounted Secret."`
 }
 
 func (keysCommand) Help() string {
@@ -171,12 +173,16 @@ func (c *keysExportCommand) Run(_ context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	return c.showExported(a, report)
+}
+
+func (o output) showExported(a *app, report keystore.Exported) error {
 	type keysExported struct {
 		Copied  []string `json:"copied"`
 		Removed []string `json:"removed"`
 	}
 	result := keysExported{names(report.Copied), names(report.Removed)}
-	return c.show(a.stdout, result, func(w *columns) { deeds(w, "copied", result.Copied, "removed", result.Removed) })
+	return o.show(a.stdout, result, func(w *columns) { deeds(w, "copied", result.Copied, "removed", result.Removed) })
 }
 
 // deeds lists what was done to keys, or says that nothing was.

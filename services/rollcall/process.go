@@ -60,6 +60,9 @@ func (s serviceSections) serve(ctx context.Context, a *app, name string, work fu
 	}()
 	tel.Logger.Info("process protected", "no_core", a.protection.NoCore, "undumpable", a.protection.Undumpable)
 	around := surroundings{telemetry: tel, checks: &health.Checks{}}
+	if err := around.checks.Observe(tel.Meter); err != nil {
+		return err
+	}
 	around.starting() // before the private listener can say otherwise
 
 	// The listener outlives the signal that ends the work.

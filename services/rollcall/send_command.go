@@ -76,7 +76,7 @@ func (c *sendCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	transport, err := c.transport()
+	transport, err := gatewayTransport(c.CAFile, "")
 	if err != nil {
 		return err
 	}
@@ -127,16 +127,18 @@ func mediaType(name string, content []byte) (string, error) {
 	return "", fmt.Errorf("%s is neither Avro single-object encoding (it would begin with C3 01) nor a JSON object", name)
 }
 
-func (c *sendCommand) transport() (*http.Transport, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+// gatewayTransport checks a gateway against the authorities of a file, where one is
+// named, and under another name than its address, where one is given.
+func gatewayTransport(caFile, serverName string) (*http.Transport, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("read --ca-file: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca-file %s holds no certificate", c.CAFile)
+			return nil, fmt.Errorf("--ca-file %s holds no certificate", caFile)
 		}
 	}
 	return &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}, nil

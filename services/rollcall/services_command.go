@@ -50,6 +50,9 @@ func (c *gatewayCommand) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		if err := keys.Observe(around.telemetry.Meter, keystore.Sealing); err != nil {
+			return err
+		}
 		if c.Gateway.Catalogue, err = c.Catalogue.load(); err != nil {
 			return err
 		}
@@ -122,6 +125,9 @@ func (c *anonymizerCommand) Run(ctx context.Context, a *app) error {
 func runAnonymizer(ctx context.Context, brokers kafka.Config, sections anonymizerSections, around surroundings) error {
 	keys, err := keystore.Open(sections.Keystore.Dir)
 	if err != nil {
+		return err
+	}
+	if err := keys.Observe(around.telemetry.Meter, keystore.Day, keystore.Opening, keystore.Identity); err != nil {
 		return err
 	}
 	opener, err := envelope.NewHybridOpener(keys)

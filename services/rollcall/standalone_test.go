@@ -65,13 +65,6 @@ func startStandalone(t *testing.T, data string) local {
 	return local{}
 }
 
-func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	a, out, err := newApp()
-	code = run(t.Context(), a, args)
-	return code, out.String(), err.String()
-}
-
 const reportID = "7b2f0c3e-98a1-4c0e-9d6f-0d3c6a1e5b11"
 
 func writeReport(t *testing.T, dir string) (report, licence string) {

@@ -145,3 +145,20 @@ func (b *batch) ranges() [][2]int {
 func usageSource(topic uuid.UUID, partition int32) string {
 	return strings.Join([]string{"usage", topic.String(), strconv.Itoa(int(partition))}, "/")
 }
+
+// timely returns how many reports of the batch were received since then, and how many
+// before; what ClickHouse refuses is neither.
+func (b *batch) timely(since time.Time) (inTime, late int) {
+	limit, refused := since.UnixMilli(), b.refused
+	for row, receivedAt := range b.state.receivedAt {
+		switch {
+		case len(refused) > 0 && refused[0] == row:
+			refused = refused[1:]
+		case receivedAt < limit:
+			late++
+		default:
+			inTime++
+		}
+	}
+	return inTime, late
+}

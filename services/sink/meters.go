@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"rollcall/pkg/topics"
 )
 
 // meters are the sink's instruments. What passes between it and the brokers is
@@ -17,6 +19,7 @@ import (
 type meters struct {
 	sink                    *Service
 	rows, rejected, retries metric.Int64Counter
+	reports                 metric.Int64Counter
 	size                    metric.Int64Histogram
 	duration, age           metric.Float64Histogram
 	lag                     metric.Registration
@@ -30,7 +33,7 @@ type position struct{ committed, end int64 }
 func newMeters(s *Service) (*meters, error) {
 	m := &meters{sink: s, positions: map[partition]position{}}
 	meter := s.deps.Telemetry.Meter
-	var errs [8]error
+	var errs [9]error
 	m.rows, errs[0] = meter.Int64Counter("rollcall.sink.rows", metric.WithUnit("{row}"), metric.WithDescription("Rows inserted, by table."))
 	m.rejected, errs[1] = meter.Int64Counter("rollcall.sink.rejected", metric.WithUnit("{record}"), metric.WithDescription("Records that can never be landed, by topic and reason."))
 	m.retries, errs[2] = meter.Int64Counter("rollcall.sink.retries", metric.WithUnit("{attempt}"), metric.WithDescription("Tries of a step of an insert that failed, by step."))
@@ -53,7 +56,35 @@ func newMeters(s *Service) (*meters, error) {
 	}, lag); errs[7] != nil {
 		m.lag = nil
 	}
-	return m, errors.Join(errs[:]...)
+	m.reports, errs[8] = meter.Int64Counter("rollcall.sink.reports", metric.WithUnit("{report}"),
+		metric.WithDescription("Reports that can be queried: in_time, within a minute of their receipt, or late."))
+	if err := errors.Join(errs[:]...); err != nil {
+		return m, err
+	}
+	m.begin(context.Background())
+	return m, nil
+}
+
+// begin makes the series that alerts look at: a rate sees no first event in a series
+// that begins with it.
+func (m *meters) begin(ctx context.Context) {
+	m.landed(ctx, 0, 0)
+	for _, topic := range []string{topics.Usage, topics.DeadLetters} {
+		m.refused(ctx, topic, reasonRefused, 0)
+	}
+	for _, topic := range []string{topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities} {
+		m.refused(ctx, topic, reasonMalformed, 0)
+	}
+}
+
+// promptly is how soon after its receipt a report has to be there for queries: what
+// docs/observability.md promises for 99 % of them.
+const promptly = time.Minute
+
+// landed counts reports by whether they came in time.
+func (m *meters) landed(ctx context.Context, inTime, late int) {
+	m.reports.Add(ctx, int64(inTime), metric.WithAttributes(attribute.String("rollcall.outcome", "in_time")))
+	m.reports.Add(ctx, int64(late), metric.WithAttributes(attribute.String("rollcall.outcome", "late")))
 }
 
 func (m *meters) close() {
@@ -110,6 +141,10 @@ func (m *meters) flushed(ctx context.Context, b *batch, started time.Time) {
 		if n > 0 {
 			m.rows.Add(ctx, int64(n), metric.WithAttributes(attribute.String("rollcall.table", name)))
 		}
+	}
+	if b.state.len() > 0 {
+		inTime, late := b.timely(now.Add(-promptly))
+		m.landed(ctx, inTime, late)
 	}
 	step := max(1, b.state.len()/ageSamples)
 	for row := 0; row < b.state.len(); row += step {

@@ -45,20 +45,22 @@ func fetchJars(ctx context.Context, j job, jars ...jar) error {
 	return nil
 }
 
-// fetchFastavro makes a virtual environment, so that nothing is installed for the user.
-func fetchFastavro(ctx context.Context, j job) error {
-	environment := filepath.Join(j.content, "venv")
-	still := func() { j.say("still at it") }
-	if err := run(exec.CommandContext(ctx, "python3", "-m", "venv", environment), still); err != nil {
-		return fmt.Errorf("make a virtual environment: %w", err)
+// fetchPython returns what makes a virtual environment with the package, so that
+// nothing is installed for the user.
+func fetchPython(requirement string) func(ctx context.Context, j job) error {
+	return func(ctx context.Context, j job) error {
+		environment := filepath.Join(j.content, "venv")
+		still := func() { j.say("still at it") }
+		if err := run(exec.CommandContext(ctx, "python3", "-m", "venv", environment), still); err != nil {
+			return fmt.Errorf("make a virtual environment: %w", err)
+		}
+		interpreter := filepath.Join(environment, "bin", "python")
+		install := exec.CommandContext(ctx, interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement)
+		if err := run(install, still); err != nil {
+			return fmt.Errorf("pip install %s: %w", requirement, err)
+		}
+		return nil
 	}
-	interpreter := filepath.Join(environment, "bin", "python")
-	install := exec.CommandContext(ctx, interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-		"fastavro=="+fastavroVersion)
-	if err := run(install, still); err != nil {
-		return fmt.Errorf("pip install fastavro: %w", err)
-	}
-	return nil
 }
 
 // run runs the command, calls tick every few seconds, and puts the end of what it

@@ -28,11 +28,19 @@ const (
 	PageCheck = "page-check"
 	// Browser is Chromium or Chrome: that of this machine, or else the system's package.
 	Browser = "chromium"
+	// SPDXTools is a python interpreter that can import spdx_tools.
+	SPDXTools = "spdx-tools"
+	// Prometheus is a directory with prometheus and promtool.
+	Prometheus = "prometheus"
+	// Collector is an OpenTelemetry Collector with the components of the example.
+	Collector = "collector"
 )
 
 // Names returns the parts that are fetched, in the order in which they are listed to
 // users. Browser is not among them: it is installed.
-func Names() []string { return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck} }
+func Names() []string {
+	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck, SPDXTools, Prometheus, Collector, Helm, Kubeconform, HelmDocs}
+}
 
 // part is one thing to fetch. Versions are pinned here and nowhere else.
 type part struct {
@@ -62,7 +70,7 @@ func installed(name string) (path string, ok bool) {
 }
 
 func find(name string) (part, error) {
-	for _, p := range parts() {
+	for _, p := range append(parts(), chartTools()...) {
 		if p.name == name {
 			return p, nil
 		}
@@ -91,7 +99,7 @@ func parts() []part {
 		},
 		{
 			name: Fastavro, version: fastavroVersion, entry: "venv/bin/python", tools: []tool{python},
-			about: "fastavro " + fastavroVersion + " from PyPI, in a virtual environment", fetch: fetchFastavro,
+			about: "fastavro " + fastavroVersion + " from PyPI, in a virtual environment", fetch: fetchPython("fastavro==" + fastavroVersion),
 		},
 		{
 			name: AvroJava, version: avroJavaVersion, entry: "libs", tools: []tool{java, maven},
@@ -104,14 +112,31 @@ func parts() []part {
 			name: PageCheck, version: playwrightVersion, entry: "node_modules", tools: []tool{npm},
 			about: "playwright-core and axe-core from npm (5 MB)", fetch: fetchPageCheck,
 		},
+		{
+			name: SPDXTools, version: spdxToolsVersion, entry: "venv/bin/python", tools: []tool{python},
+			about: "spdx-tools " + spdxToolsVersion + " from PyPI, in a virtual environment", fetch: fetchPython("spdx-tools==" + spdxToolsVersion),
+		},
+		{
+			name: Prometheus, version: prometheusVersion, entry: "bin", tools: []tool{golang},
+			about: "Prometheus " + prometheusVersion + ", built from Go modules (some minutes)",
+			fetch: fetchGoTools("scripts/prometheus", "github.com/prometheus/prometheus/cmd/promtool", "github.com/prometheus/prometheus/cmd/prometheus"),
+		},
+		{
+			name: Collector, version: collectorVersion, entry: "bin/collector", tools: []tool{golang},
+			about: "an OpenTelemetry Collector " + collectorVersion + ", built from Go modules (some minutes)", fetch: fetchGoTools("scripts/collector", "."),
+		},
 	}
 }
 
 const (
-	kafkaVersion    = "4.3.0"
-	fastavroVersion = "1.13.1"
-	avroJavaVersion = "1.12.1"
-	geoIPVersion    = "2.3.2026061719"
+	kafkaVersion      = "4.3.0"
+	prometheusVersion = "0.315.0"
+	collectorVersion  = "0.160.0"
+	fastavroVersion   = "1.13.1"
+	avroJavaVersion   = "1.12.1"
+	geoIPVersion      = "2.3.2026061719"
+
+	spdxToolsVersion = "0.8.5"
 )
 
 // libraryPackage names the npm package of ClickHouse's engine for this system.

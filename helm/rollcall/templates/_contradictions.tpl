@@ -1,0 +1,156 @@
+{{- /*
+What a schema cannot say: values that contradict each other. Each message begins with
+the value's path.
+*/ -}}
+{{- define "rollcall.contradictions" -}}
+{{- $v := .Values -}}
+{{- $partitions := int $v.topics.partitions -}}
+{{- if gt (int $v.topics.minInSync) (int $v.topics.replicationFactor) -}}
+{{- fail (printf "topics.minInSync: %d is more than topics.replicationFactor %d: nothing would ever be acknowledged" (int $v.topics.minInSync) (int $v.topics.replicationFactor)) -}}
+{{- end -}}
+{{- range $part := splitList " " (include "rollcall.services" .) -}}
+{{- $own := index $v $part -}}
+{{- $keda := dig "keda" (dict "enabled" false) $own -}}
+{{- if and $own.autoscaling.enabled $keda.enabled -}}
+{{- fail (printf "%s.keda.enabled: %s.autoscaling.enabled is true too: one of them must scale the Deployment, not both" $part $part) -}}
+{{- end -}}
+{{- if and $own.autoscaling.enabled (not (dig "requests" "cpu" "" $own.resources)) -}}
+{{- fail (printf "%s.resources.requests.cpu: is missing, and %s.autoscaling.enabled is true: there is nothing to take a share of" $part $part) -}}
+{{- end -}}
+{{- range $name, $scaling := dict "autoscaling" $own.autoscaling "keda" $keda -}}
+{{- if $scaling.enabled -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%s.%s.minReplicas: %d is more than maxReplicas %d" $part $name (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and (ne $part "gateway") (gt (int $scaling.maxReplicas) $partitions) -}}
+{{- fail (printf "%s.%s.maxReplicas: %d is more than topics.partitions %d: the rest would stand idle" $part $name (int $scaling.maxReplicas) $partitions) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne $part "gateway") (gt (int $own.replicas) $partitions) -}}
+{{- fail (printf "%s.replicas: %d is more than topics.partitions %d: the rest would stand idle" $part (int $own.replicas) $partitions) -}}
+{{- end -}}
+{{- if lt (int (include "rollcall.grace" $own)) (int (include "rollcall.drain" $own)) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds: %s is less than the %s that a stop may take (preStopSeconds, twice drainTimeoutSeconds, and 10)" $part (include "rollcall.grace" $own) (include "rollcall.drain" $own)) -}}
+{{- end -}}
+{{- end -}}
+{{- include "rollcall.contradictions.credentials" . -}}
+{{- include "rollcall.contradictions.edge" . -}}
+{{- include "rollcall.contradictions.network" . -}}
+{{- if eq $v.keystore.mode "secrets" -}}
+{{- range $holder := include "rollcall.holders" . | fromJsonArray -}}
+{{- if not (index $v.keystore.secrets $holder) -}}
+{{- fail (printf "keystore.secrets.%s: is empty, and keystore.mode is secrets" $holder) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.licences.enabled (not $v.licences.fileSecret.name) -}}
+{{- fail "licences.fileSecret.name: is empty, and licences.enabled is true" -}}
+{{- end -}}
+{{- $geoip := $v.anonymizer.geoip -}}
+{{- if and $geoip.claimName $geoip.configMapName -}}
+{{- fail "anonymizer.geoip.configMapName: anonymizer.geoip.claimName is set too: the files are in one of them" -}}
+{{- end -}}
+{{- if ne (not (or $geoip.claimName $geoip.configMapName)) (not (or $geoip.countryFile $geoip.asnFiles)) -}}
+{{- fail "anonymizer.geoip: a volume (claimName or configMapName) and files in it (countryFile, asnFiles) go together" -}}
+{{- end -}}
+{{- if and $v.telemetry.podMonitor.enabled $v.telemetry.serviceMonitor.enabled -}}
+{{- fail "telemetry.serviceMonitor.enabled: telemetry.podMonitor.enabled is true too: everything would be scraped twice" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Parts that this release runs and that speak to a system; dict root, system; as JSON. */ -}}
+{{- define "rollcall.speakers" -}}
+{{- $v := .root.Values -}}
+{{- $parts := list -}}
+{{- if eq .system "kafka" -}}
+{{- $parts = splitList " " (include "rollcall.services" .root) -}}
+{{- if $v.topics.apply }}{{ $parts = append $parts "topics" }}{{ end -}}
+{{- range list "licences" "audit" "steward" "replay" }}{{ if (index $v .).enabled }}{{ $parts = append $parts . }}{{ end }}{{ end -}}
+{{- else -}}
+{{- $parts = list "sink" -}}
+{{- if $v.migrate.enabled }}{{ $parts = append $parts "migrate" }}{{ end -}}
+{{- range list "audit" "steward" }}{{ if (index $v .).enabled }}{{ $parts = append $parts . }}{{ end }}{{ end -}}
+{{- if $v.tests.enabled }}{{ $parts = append $parts "tests" }}{{ end -}}
+{{- end -}}
+{{- toJson $parts -}}
+{{- end -}}
+
+{{- define "rollcall.contradictions.credentials" -}}
+{{- $v := .Values -}}
+{{- if and (eq $v.kafka.saslMechanism "PLAIN") (not $v.kafka.tls.enabled) -}}
+{{- fail "kafka.saslMechanism: PLAIN without kafka.tls.enabled would send passwords in the clear" -}}
+{{- end -}}
+{{- range $part := include "rollcall.speakers" (dict "root" . "system" "kafka") | fromJsonArray -}}
+{{- $as := (index $v $part).kafka -}}
+{{- if eq $v.kafka.saslMechanism "none" -}}
+{{- if or $as.user $as.passwordSecret.name -}}
+{{- fail (printf "%s.kafka.user: a user or password is given, and kafka.saslMechanism is none" $part) -}}
+{{- end -}}
+{{- else if or (not $as.user) (not $as.passwordSecret.name) -}}
+{{- fail (printf "%s.kafka: user and passwordSecret.name are required, as kafka.saslMechanism is %s" $part $v.kafka.saslMechanism) -}}
+{{- end -}}
+{{- if and $as.certificateSecret (not $v.kafka.tls.enabled) -}}
+{{- fail (printf "%s.kafka.certificateSecret: is given, and kafka.tls.enabled is false" $part) -}}
+{{- end -}}
+{{- end -}}
+{{- range $part := include "rollcall.speakers" (dict "root" . "system" "clickhouse") | fromJsonArray -}}
+{{- if and (index $v $part).clickhouse.certificateSecret (not $v.clickhouse.tls.enabled) -}}
+{{- fail (printf "%s.clickhouse.certificateSecret: is given, and clickhouse.tls.enabled is false" $part) -}}
+{{- end -}}
+{{- end -}}
+{{- range $system := list "kafka" "clickhouse" -}}
+{{- $tls := (index $v $system).tls -}}
+{{- if and $tls.ca.secretName $tls.ca.configMapName -}}
+{{- fail (printf "%s.tls.ca.configMapName: %s.tls.ca.secretName is set too" $system $system) -}}
+{{- end -}}
+{{- if and (not $tls.enabled) (or $tls.ca.secretName $tls.ca.configMapName) -}}
+{{- fail (printf "%s.tls.ca: is given, and %s.tls.enabled is false" $system $system) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rollcall.contradictions.edge" -}}
+{{- $v := .Values -}}
+{{- $proxied := list -}}
+{{- if $v.ingress.enabled }}{{ $proxied = append $proxied "ingress" }}{{ end -}}
+{{- if $v.gatewayAPI.enabled }}{{ $proxied = append $proxied "gatewayAPI" }}{{ end -}}
+{{- range $proxied -}}
+{{- if not $v.gateway.config.trusted_proxies -}}
+{{- fail (printf "gateway.config.trusted_proxies: is empty, and %s.enabled is true: every report would seem to come from the proxy, and share its rate" .) -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.reports.from) -}}
+{{- fail (printf "networkPolicy.reports.from: is empty, and %s.enabled is true: its controller could not reach the gateway" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.host) -}}
+{{- fail "ingress.host: is empty, and ingress.enabled is true" -}}
+{{- end -}}
+{{- if and $v.gatewayAPI.enabled (not $v.gatewayAPI.parentRefs) -}}
+{{- fail "gatewayAPI.parentRefs: is empty, and gatewayAPI.enabled is true" -}}
+{{- end -}}
+{{- if and $v.tests.enabled $v.gateway.tls.secretName (not $v.tests.serverName) -}}
+{{- fail "tests.serverName: is empty, and gateway.tls.secretName is set: which name has the certificate?" -}}
+{{- end -}}
+{{- $service := $v.gateway.service -}}
+{{- if and (eq $service.type "ClusterIP") (or $service.externalTrafficPolicy $service.loadBalancerClass $service.loadBalancerSourceRanges) -}}
+{{- fail "gateway.service: externalTrafficPolicy, loadBalancerClass and loadBalancerSourceRanges need a type that is reached from outside, not ClusterIP" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rollcall.contradictions.network" -}}
+{{- $v := .Values -}}
+{{- if $v.networkPolicy.enabled -}}
+{{- range list "kafka" "clickhouse" -}}
+{{- if not (index $v.networkPolicy .).to -}}
+{{- fail (printf "networkPolicy.%s.to: is empty: say where it is, as peers of a NetworkPolicy, or nothing could reach it (networkPolicy.enabled: false does without)" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.telemetry.otlpEndpoint (not $v.networkPolicy.otlp.to) -}}
+{{- fail "networkPolicy.otlp.to: is empty, and telemetry.otlpEndpoint is set: nothing could reach it" -}}
+{{- end -}}
+{{- if and (not $v.telemetry.otlpEndpoint) $v.networkPolicy.otlp.to -}}
+{{- fail "networkPolicy.otlp.to: is given, and telemetry.otlpEndpoint is empty" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"go.opentelemetry.io/otel/metric"
+
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/telemetry"
+	"rollcall/pkg/topics"
+)
+
+// Watcher audits again and again, and tells a meter what is missing. It looks no
+// further than the topic reached at its last look: what came since is still on its
+// way, what came before has had the time between two looks to arrive.
+type Watcher struct {
+	admin *kadm.Client
+	conn  driver.Conn
+	opts  Options
+	tel   telemetry.Telemetry
+	ends  map[int32]int64 // at the last look; nil before the first
+
+	mu      sync.Mutex
+	report  *Report // the newest; nil before the first
+	audited time.Time
+}
+
+// NewWatcher returns a watcher; opts.Ends is its own to set.
+func NewWatcher(admin *kadm.Client, conn driver.Conn, opts Options, tel telemetry.Telemetry) (*Watcher, error) {
+	w := &Watcher{admin: admin, conn: conn, opts: opts, tel: tel, audited: time.Now()}
+	var errs [4]error
+	var missing, state metric.Int64ObservableGauge
+	var age metric.Float64ObservableGauge
+	missing, errs[0] = tel.Meter.Int64ObservableGauge("rollcall.audit.missing", metric.WithUnit("{offset}"),
+		metric.WithDescription("Offsets of reports.raw without a receipt, of those that have had the time to get one."))
+	state, errs[1] = tel.Meter.Int64ObservableGauge("rollcall.audit.state_missing", metric.WithUnit("{session_day}"),
+		metric.WithDescription("Session-days of which a receipt says more than they hold."))
+	age, errs[2] = tel.Meter.Float64ObservableGauge("rollcall.audit.age", metric.WithUnit("s"),
+		metric.WithDescription("Time since the last audit that succeeded, or since the start."))
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("watch receipts: %w", err)
+	}
+	_, errs[3] = tel.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		o.ObserveFloat64(age, time.Since(w.audited).Seconds())
+		if w.report != nil {
+			o.ObserveInt64(missing, w.report.Missing)
+			o.ObserveInt64(state, w.report.StateMissing)
+		}
+		return nil
+	}, missing, state, age)
+	if errs[3] != nil {
+		return nil, fmt.Errorf("watch receipts: %w", errs[3])
+	}
+	return w, nil
+}
+
+// Run looks at once and then every so often, until ctx ends. A look that fails is
+// logged, and seen by the age of the last that did not.
+func (w *Watcher) Run(ctx context.Context, every time.Duration) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+			w.tel.Logger.WarnContext(ctx, "audit failed and will be tried again", "error", clickhouse.Describe(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *Watcher) look(ctx context.Context) error {
+	bounds, _, err := readTopic(ctx, w.admin)
+	if err != nil {
+		return err
+	}
+	ends := map[int32]int64{}
+	for _, p := range bounds {
+		ends[p.Partition] = p.End
+	}
+	opts := w.opts
+	opts.Ends = w.ends
+	if opts.Ends == nil {
+		opts.Ends = map[int32]int64{} // nothing yet: an audit of the state alone
+	}
+	report, err := Audit(ctx, w.admin, w.conn, opts)
+	if err != nil {
+		return err
+	}
+	w.ends = ends
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report, w.audited = report, time.Now()
+	if !report.OK() {
+		w.tel.Logger.ErrorContext(ctx, "receipts are missing", "topic", topics.Raw, "offsets", report.Missing, "session_days", report.StateMissing)
+	}
+	return nil
+}

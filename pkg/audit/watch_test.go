@@ -1,0 +1,68 @@
+//go:build embedded
+
+package audit
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"rollcall/pkg/telemetry"
+	"rollcall/pkg/topics"
+)
+
+// What came since the last look is on its way; what was there then and still has no
+// receipt is missing.
+func TestWatcherGivesReportsOneLook(t *testing.T) {
+	w := newWorld(t, 3, 1)
+	reader := sdkmetric.NewManualReader()
+	tel := telemetry.Discard()
+	tel.Logger = slog.New(slog.DiscardHandler)
+	tel.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("t")
+	watcher, err := NewWatcher(w.admin, w.conn, Options{}, tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() map[string]int64 {
+		t.Helper()
+		if err := watcher.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var all metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		values := map[string]int64{}
+		for _, m := range all.ScopeMetrics[0].Metrics {
+			if data, ok := m.Data.(metricdata.Gauge[int64]); ok {
+				values[m.Name] = data.DataPoints[0].Value
+			}
+		}
+		return values
+	}
+	want := func(offsets int64) map[string]int64 {
+		return map[string]int64{"rollcall.audit.missing": offsets, "rollcall.audit.state_missing": 0}
+	}
+	if diff := cmp.Diff(want(0), look()); diff != "" {
+		t.Errorf("first look: %s", diff)
+	}
+	if diff := cmp.Diff(want(4), look()); diff != "" {
+		t.Errorf("second look, no receipts: %s", diff)
+	}
+	w.receipts(receipt{partition: 0, offset: 0}, receipt{partition: 0, offset: 2}, receipt{partition: 1, offset: 0})
+	if diff := cmp.Diff(want(1), look()); diff != "" {
+		t.Errorf("one receipt is missing: %s", diff)
+	}
+	w.receipts(receipt{partition: 0, offset: 1})
+	w.produce(kgo.Record{Topic: topics.Raw, Partition: 1})
+	if diff := cmp.Diff(want(0), look()); diff != "" {
+		t.Errorf("one record is new: %s", diff)
+	}
+	if diff := cmp.Diff(want(1), look()); diff != "" {
+		t.Errorf("it has had its look: %s", diff)
+	}
+}

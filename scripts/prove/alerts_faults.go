@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/keystore"
+	"rollcall/pkg/topics"
+	"rollcall/scripts/testbed"
+)
+
+// faults are all that is caused, in an order in which none hides another's alerts: the
+// budgets first, which stay burnt for long; what cannot be mended last.
+func (a *alertsRun) faults() []fault {
+	const c, w = "/critical", "/warning"
+	none := func(context.Context) error { return nil }
+	return []fault{
+		{what: "no licence is registered", alerts: []string{"RollcallRegistryEmpty" + w}, within: time.Minute, cause: none, mend: a.register},
+		{what: "all is well", cause: func(ctx context.Context) error { return a.calm(ctx) }},
+		{what: "Kafka is stopped", within: 45 * time.Second, cause: a.kafka.Stop, mend: a.kafkaBack,
+			alerts: []string{"RollcallBrokerAway" + c, "RollcallAcknowledgementBudget" + c, "RollcallAcknowledgementBudget" + w, "RollcallCommitFailing" + w}},
+		{what: "ClickHouse is killed", within: 45 * time.Second, cause: a.killStore,
+			alerts: []string{"RollcallClickHouseRefusing" + c, "RollcallLag" + w, "RollcallRollupBehind" + w, "RollcallAuditStale" + w}},
+		{what: "ClickHouse comes back: what waited lands late", within: 2 * time.Minute, cause: a.storeBack,
+			alerts: []string{"RollcallFreshnessBudget" + c, "RollcallFreshnessBudget" + w}, mend: a.recover},
+		{what: "requests with unknown countries, and one in five unreadable, from unknown licences, too old", within: 2 * time.Minute, cause: a.badLoad,
+			alerts: []string{"RollcallReportsRefused" + w, "RollcallRateLimited" + w, "RollcallDeadLetters" + w, "RollcallCountriesUnknown" + w}, mend: a.goodLoad},
+		{what: "a report of a newer client", within: 20 * time.Second, cause: a.newerReport, alerts: []string{"RollcallUnknownSchema" + w}},
+		{what: "somebody writes to reports.raw", within: 20 * time.Second, cause: a.forgedRecord, alerts: []string{"RollcallReportsDamaged" + c}},
+		{what: "clients that send slowly fill the gateway", within: 20 * time.Second, cause: a.slowClients, alerts: []string{"RollcallGatewaySaturated" + w}},
+		{what: "a setting of reports.raw is weakened", within: time.Minute, cause: a.weaken("true"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.weaken("false")},
+		{what: "an enricher with little memory", within: 40 * time.Second, cause: a.starve, alerts: []string{"RollcallMemory" + w}, mend: a.feed},
+		{what: "an enricher is killed again and again", within: 15 * time.Second, cause: a.restarts, alerts: []string{"RollcallRestarts" + c}},
+		{what: "nobody makes keys, and an old one stays", within: 100 * time.Second, cause: a.neglectKeys,
+			alerts: []string{"RollcallKeysRunOut" + w, "RollcallKeysOverdue" + c}},
+		{what: "today's sealing key is gone", within: 40 * time.Second, cause: a.loseSealingKey, alerts: []string{"RollcallKeysMissing" + c}, mend: a.cluster.ExportKeys},
+		{what: "today's key of addresses is destroyed", within: 40 * time.Second, cause: a.destroyDay, alerts: []string{"RollcallKeyDestroyed" + w}},
+		{what: "the anonymizer stops, and its group is moved past what it had not read", within: 20 * time.Second, cause: a.skipReports,
+			alerts: []string{"RollcallServiceDown" + c}, mend: a.startAnonymizer},
+		{what: "reports were skipped", within: 100 * time.Second, cause: none, alerts: []string{"RollcallReceiptsMissing" + c}},
+		{what: "a record of a newer release in reports.clean", within: 30 * time.Second, cause: a.newerRecord, alerts: []string{"RollcallPartitionHeld" + c}},
+		{what: "terms of a newer release in the registry", within: 30 * time.Second, cause: a.newerTerms, alerts: []string{"RollcallRegistryUnreadable" + c}},
+		{what: "a tenth of the reports come", within: 90 * time.Second, cause: a.loadOf(alertsRate / 10), alerts: []string{"RollcallReportsFewer" + w}},
+		{what: "no report comes", within: 2 * time.Minute, cause: a.loadOf(0), alerts: []string{"RollcallNoReports" + c}},
+	}
+}
+
+func (a *alertsRun) register(ctx context.Context) error { return a.registerKeys(ctx, alertsKey) }
+
+func (a *alertsRun) killStore(context.Context) error {
+	a.storeKilled = time.Now()
+	a.clickhouse.Kill()
+	return nil
+}
+
+// lateAfter is so much longer than the minute within which reports shall be there for
+// queries that of what waits a good part is late.
+const lateAfter = 100 * time.Second
+
+// storeBack starts ClickHouse again once what waits for it is late.
+func (a *alertsRun) storeBack(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Until(a.storeKilled.Add(lateAfter))):
+	}
+	return a.clickhouse.Restart(ctx)
+}
+
+// kafkaBack starts Kafka again and waits until nothing alerts but what looks back.
+func (a *alertsRun) kafkaBack(ctx context.Context) error {
+	if err := a.kafka.Restart(ctx); err != nil {
+		return err
+	}
+	return a.recover(ctx)
+}
+
+// recover waits until what waited has landed and nothing alerts but what looks back.
+func (a *alertsRun) recover(ctx context.Context) error {
+	return a.calm(ctx, "RollcallAcknowledgementBudget/critical", "RollcallAcknowledgementBudget/warning",
+		"RollcallFreshnessBudget/critical", "RollcallFreshnessBudget/warning")
+}
+
+func (a *alertsRun) badLoad(context.Context) error {
+	a.load.nowhere.Store(true)
+	a.load.junk.Store(20)
+	a.load.strangers.Store(30)
+	a.load.early.Store(10)
+	return nil
+}
+
+func (a *alertsRun) goodLoad(context.Context) error {
+	a.load.nowhere.Store(false)
+	a.load.junk.Store(0)
+	a.load.strangers.Store(0)
+	a.load.early.Store(0)
+	return nil
+}
+
+func (a *alertsRun) loadOf(rate int64) func(context.Context) error {
+	return func(context.Context) error {
+		a.load.rate.Store(rate)
+		return nil
+	}
+}
+
+// unknownRecord is the head of a record whose schema nobody knows.
+func unknownRecord() []byte { return append([]byte{0xc3, 0x01}, "unknown schema of tomorrow"...) }
+
+func (a *alertsRun) newerReport(ctx context.Context) error {
+	request := a.load.request()
+	request.Body = unknownRecord()
+	answer, err := a.post(ctx, request)
+	if err == nil && answer.Status != 202 {
+		err = fmt.Errorf("answered with %d", answer.Status)
+	}
+	return err
+}
+
+func (a *alertsRun) write(ctx context.Context, topic string, key, value []byte) error {
+	return a.client.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: key, Value: value}).FirstErr()
+}
+
+func (a *alertsRun) forgedRecord(ctx context.Context) error {
+	return a.write(ctx, topics.Raw, nil, []byte("not a record"))
+}
+
+func (a *alertsRun) newerRecord(ctx context.Context) error {
+	return a.write(ctx, topics.Clean, nil, unknownRecord())
+}
+
+func (a *alertsRun) newerTerms(ctx context.Context) error {
+	id := a.licenceID("ALERTS-LICENCE-0047")
+	return a.write(ctx, topics.Licences, append(id[:], 0, 0, 0x40, 0), unknownRecord())
+}
+
+// slowClients send all but the end of as many bodies as the gateway has memory for.
+func (a *alertsRun) slowClients(ctx context.Context) error {
+	const size = 250_000
+	body := make([]byte, size-1)
+	for range 24 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", hostOf(a.cluster.Gateways()[0]))
+		if err != nil {
+			return fmt.Errorf("connect slowly: %w", err)
+		}
+		a.env.OnClose(func(context.Context) error { _ = conn.Close(); return nil })
+		head := fmt.Sprintf("POST /v1/reports HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/avro\r\nContent-Length: %d\r\n\r\n", size)
+		go func() { // the gateway may refuse and hang up half-way: that is what shall happen
+			_, _ = conn.Write(append([]byte(head), body...))
+		}()
+	}
+	return nil
+}
+
+func (a *alertsRun) weaken(unclean string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		answers, err := a.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "unclean.leader.election.enable", Value: &unclean}}, topics.Raw)
+		if err != nil {
+			return fmt.Errorf("alter %s: %w", topics.Raw, err)
+		}
+		for _, answer := range answers {
+			err = errors.Join(err, answer.Err)
+		}
+		return err
+	}
+}
+
+func (a *alertsRun) enricher() *testbed.Process { return a.cluster.Service(testbed.Enricher)[0] }
+
+func (a *alertsRun) starve(ctx context.Context) error {
+	if err := os.WriteFile(a.lowMemory, nil, 0o600); err != nil {
+		return fmt.Errorf("starve the enricher: %w", err)
+	}
+	a.enricher().Kill()
+	return a.enricher().Start(ctx)
+}
+
+func (a *alertsRun) feed(ctx context.Context) error {
+	if err := os.Remove(a.lowMemory); err != nil {
+		return fmt.Errorf("feed the enricher: %w", err)
+	}
+	a.enricher().Kill()
+	return a.enricher().Start(ctx)
+}
+
+// restarts kills the enricher four times, each life long enough to be scraped.
+func (a *alertsRun) restarts(ctx context.Context) error {
+	for range 4 {
+		a.enricher().Kill()
+		if err := a.enricher().Launch(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(3 * scrapePeriod):
+		}
+	}
+	return a.enricher().AwaitReady(ctx)
+}
+
+// neglectKeys leaves the gateway with today's key alone, and the anonymizer with one that
+// should have been destroyed.
+func (a *alertsRun) neglectKeys(context.Context) error {
+	for days := 1; days <= 3; days++ {
+		path := a.keyFile(testbed.Gateway, keystore.Sealing, time.Now().AddDate(0, 0, days))
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("take keys away: %w", err)
+		}
+	}
+	today, err := os.ReadFile(a.keyFile(testbed.Anonymizer, keystore.Day, time.Now()))
+	if err != nil {
+		return fmt.Errorf("read a key: %w", err)
+	}
+	if err := os.WriteFile(a.keyFile(testbed.Anonymizer, keystore.Day, time.Now().AddDate(0, 0, -40)), today, 0o600); err != nil {
+		return fmt.Errorf("leave an old key: %w", err)
+	}
+	return nil
+}
+
+func (a *alertsRun) keyFile(service string, class keystore.Class, day time.Time) string {
+	return filepath.Join(a.cluster.KeysDir(service), string(class), keystore.DayEpoch(day)+".key")
+}
+
+func (a *alertsRun) loseSealingKey(context.Context) error {
+	return os.Remove(a.keyFile(testbed.Gateway, keystore.Sealing, time.Now()))
+}
+
+func (a *alertsRun) destroyDay(ctx context.Context) error {
+	if _, err := a.cluster.Command(ctx, "keys", "destroy", "day", keystore.DayEpoch(time.Now()), "--yes"); err != nil {
+		return err
+	}
+	return a.cluster.ExportKeys(ctx)
+}
+
+// skipReports stops the anonymizer for a while and commits for it what it never read.
+func (a *alertsRun) skipReports(ctx context.Context) error {
+	if err := a.cluster.Service(testbed.Anonymizer)[0].Stop(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(3 * time.Second):
+	}
+	ends, err := a.admin.ListEndOffsets(ctx, topics.Raw)
+	if err != nil {
+		return fmt.Errorf("read the ends of %s: %w", topics.Raw, err)
+	}
+	if err := a.admin.CommitAllOffsets(ctx, "rollcall-anonymizer", ends.Offsets()); err != nil {
+		return fmt.Errorf("move the group: %w", err)
+	}
+	return nil
+}
+
+func (a *alertsRun) startAnonymizer(ctx context.Context) error {
+	return a.cluster.Service(testbed.Anonymizer)[0].Start(ctx)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	repository   = "../.."
+	telemetryDir = repository + "/deploy/telemetry"
+)
+
+func TestAlertsHaveTestsAndRunbooks(t *testing.T) {
+	rules, err := readRules(filepath.Join(telemetryDir, "rules.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	amiss, err := unaccounted(repository, rules)
+	if err != nil || len(amiss) > 0 {
+		t.Errorf("%v %s", err, strings.Join(amiss, "\n"))
+	}
+	if len(rules.alerts()) < 25 {
+		t.Errorf("only %d alerts were read", len(rules.alerts()))
+	}
+	forgotten := rules
+	forgotten.Groups = append(forgotten.Groups, ruleGroup{Rules: []alertRule{{Alert: "RollcallForgotten"}}})
+	if amiss, err := unaccounted(repository, forgotten); err != nil || len(amiss) != 2 {
+		t.Errorf("an alert without test and runbook: %v %q", err, amiss)
+	}
+}
+
+func TestDashboardsAndRulesReadKnownSeries(t *testing.T) {
+	rules, err := readRules(filepath.Join(telemetryDir, "rules.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	selectors, err := allExpressions(repository, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"rollcall_keys_overdue", `rollcall_sink_lag{messaging_destination_name="usage"}`, `target_info{service_name="rollcall-sink"}`} {
+		if selectors[want] == "" {
+			t.Errorf("%s is not among the %d selectors", want, len(selectors))
+		}
+	}
+	rules.Groups = rules.Groups[1:]
+	if _, err := allExpressions(repository, rules); err == nil || !strings.Contains(err.Error(), "which no rule records") {
+		t.Errorf("without the first group's records: %v", err)
+	}
+}
+
+func TestSeriesOf(t *testing.T) {
+	for expression, want := range map[string][2][]string{
+		`sum by (rollcall_reason, le) (rate(rollcall_x_total{rollcall_reason=~"|a_b"}[5m])) > 0`: {{`rollcall_x_total{rollcall_reason=~"|a_b"}`}, nil},
+		`rollcall:lag:records > 1 and on (job) target_info`:                                      {{"target_info"}, {"rollcall:lag:records"}},
+		`time() - process_start_time_seconds`:                                                    {{"process_start_time_seconds"}, nil},
+	} {
+		exposed, recorded := seriesOf(expression)
+		if diff := cmp.Diff(want[1], recorded); diff != "" {
+			t.Errorf("%s: recorded %s", expression, diff)
+		}
+		if diff := cmp.Diff(want[0], exposed); diff != "" {
+			t.Errorf("%s: exposed %s", expression, diff)
+		}
+	}
+}
+
+func TestShortenedRules(t *testing.T) {
+	rules := ruleFile{Groups: []ruleGroup{{Interval: "30s", Rules: []alertRule{
+		{Alert: "RollcallRollupBehind", Expr: "max(a) > 600", For: "5m"},
+		{Alert: "RollcallLag", Expr: "x > 120 * rate(y[15m])", For: "1m"},
+		{Alert: "RollcallAuditStale", Expr: "a > 7200", For: "1h"},
+		{Alert: "RollcallReportsFewer", Expr: "rate(a[1h]) < rate(a[1h] offset 1w)", For: "1h"},
+		{Record: "r", Expr: "rate(a[3d])"},
+	}}}}
+	short, err := rules.shorten()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []alertRule{
+		{Alert: "RollcallRollupBehind", Expr: "max(a) > 25", For: "5s"},
+		{Alert: "RollcallLag", Expr: "x > 2 * rate(y[15s])", For: "3s"},
+		{Alert: "RollcallAuditStale", Expr: "a > 12", For: "60s"},
+		{Alert: "RollcallReportsFewer", Expr: "rate(a[10s]) < rate(a[10s] offset 30s)", For: "8s"},
+		{Record: "r", Expr: "rate(a[4320s])"},
+	}
+	if diff := cmp.Diff(want, short.Groups[0].Rules); diff != "" {
+		t.Error(diff)
+	}
+	rules.Groups[0].Rules[0].Expr = "max(a) > 900"
+	if _, err := rules.shorten(); err == nil {
+		t.Error("a threshold that has changed is not noticed")
+	}
+}
