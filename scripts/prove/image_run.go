@@ -299,7 +299,8 @@ func (e *engine) report(ctx context.Context, ours map[string]composedContainer) 
 	err = until(ctx, 500*time.Millisecond, func() (bool, error) {
 		said, failed := e.job(ctx, "where", where, seen)
 		var exit *exec.ExitError
-		if failed != nil && !(errors.As(failed, &exit) && exit.ExitCode() == 3) { // 3: pending
+		pending := errors.As(failed, &exit) && exit.ExitCode() == 3
+		if failed != nil && !pending {
 			return false, failed
 		}
 		if err := json.Unmarshal([]byte(said), &found); err != nil {

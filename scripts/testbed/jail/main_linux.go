@@ -158,7 +158,7 @@ func inspect(binds mounts) error {
 		}
 		err := os.WriteFile(filepath.Join(directory, ".written"), nil, 0o600)
 		if statistics.Flags&unix.ST_RDONLY == 0 || err == nil {
-			return fmt.Errorf("%s can be written: %v", directory, err)
+			return fmt.Errorf("%s can be written, or its file system can", directory)
 		}
 	}
 	return nil
