@@ -5,9 +5,12 @@ package sink
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"rollcall/pkg/topics"
 )
@@ -44,6 +47,27 @@ func TestOutageBoundsWhatWaits(t *testing.T) {
 	w.eventually("all is committed", func() bool { return w.committed(topics.Usage, 0) == reports/usagePartitions })
 	w.settle()
 	w.wantSum("v1_licence_day", reports)
+}
+
+// After an outage in which the group was lost the sink is ready again, with nothing to
+// read: what failed is nobody's topic.
+func TestReadyOnceTheGroupIsJoined(t *testing.T) {
+	w := newWorld(t)
+	var closed atomic.Bool
+	closed.Store(true)
+	w.cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if !closed.Load() {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.JoinGroupResponse)
+		response.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		return response, nil, true
+	})
+	sink := w.start(testConfig(), w.conn)
+	w.eventually("it says why", func() bool { return sink.checks.Failing()[conditionGroup] != "" })
+	closed.Store(false)
+	w.eventually("it is ready again, with nothing to read", func() bool { return len(sink.checks.Failing()) == 0 })
 }
 
 // Sinks come and go; partitions move between them; some die. Nothing is lost.

@@ -71,12 +71,20 @@ func (s *Service) poll(ctx context.Context) error {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return
 		}
-		s.deps.Checks.Fail("consume/"+topic, err.Error())
+		condition := "consume/" + topic
+		if topic == "" { // not of a topic: of the group
+			condition = conditionGroup
+		}
+		s.deps.Checks.Fail(condition, err.Error())
 		s.deps.Telemetry.Logger.WarnContext(ctx, "fetch failed", "topic", topic, "partition", number, "error", err)
 	})
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) { s.take(ctx, p) })
 	return nil
 }
+
+// conditionGroup fails from a failure to take part in the group until partitions are
+// assigned again.
+const conditionGroup = "consume/group"
 
 // pollRecords bounds what one poll adds to a batch, so that a batch exceeds its size
 // by at most that.
@@ -118,10 +126,12 @@ func (s *Service) patience() time.Duration {
 // revocations back meanwhile, so the partition and the batch are this sink's.
 func (s *Service) take(ctx context.Context, p kgo.FetchTopicPartition) {
 	s.meters.fetched(p)
+	if p.Err == nil { // a topic to which nobody writes is read all the same
+		s.deps.Checks.Pass("consume/" + p.Topic)
+	}
 	if len(p.Records) == 0 {
 		return
 	}
-	s.deps.Checks.Pass("consume/" + p.Topic)
 	s.mu.Lock()
 	b := s.current
 	term := s.terms[partition{p.Topic, p.Partition}]

@@ -22,6 +22,7 @@ func (s *Service) assigned(assignment map[string][]int32) {
 		}
 	}
 	s.announce()
+	s.deps.Checks.Pass(conditionGroup)
 }
 
 // revoked inserts and commits what has been read before the partitions go, so that
