@@ -11,15 +11,18 @@ import (
 )
 
 // BenchmarkRecompute computes a day of 130,000 session-days of 40 metrics, from parts
-// that overlap as reports of a day do.
+// that overlap as reports of a day do: its licence_day, and each product that reads it.
 func BenchmarkRecompute(b *testing.B) {
 	_, conn := clickhousetest.Database(b)
 	if err := LandCatalogue(b.Context(), conn, catalogue.Embedded()); err != nil {
 		b.Fatal(err)
 	}
-	const sessions = `INSERT INTO session_days (licence_id, day, application, installation_id, session_id, sequence, report_id, kind, consent, values)
-		SELECT reinterpretAsUUID(MD5(toString(n % 2000))), today(), 'roboserver', reinterpretAsUUID(MD5(concat('i', toString(n % 20000)))), reinterpretAsUUID(MD5(concat('s', toString(n)))),
-			?, generateUUIDv4(), 'DAILY', 'FULL', CAST(mapFromArrays(arrayMap(x -> toUInt16(x), range(1, 41)), arrayMap(x -> toUInt64(cityHash64(x, n) % 100000), range(1, 41))), 'Map(UInt16, UInt64)')
+	const sessions = `INSERT INTO session_days (licence_id, day, application, app_version, installation_id, session_id, host_id, sequence, report_id, kind, consent, policy_version,
+			session_started_at, sent_at, received_at, cpu_count, values)
+		SELECT reinterpretAsUUID(MD5(toString(n % 2000))), today(), 'roboserver', concat('11.', toString(n % 6)), reinterpretAsUUID(MD5(concat('i', toString(n % 20000)))), reinterpretAsUUID(MD5(concat('s', toString(n)))),
+			reinterpretAsUUID(MD5(concat('h', toString(n % 20000)))), ?, generateUUIDv4(), 'DAILY', 'FULL', 3,
+			toDateTime64(today(), 3, 'UTC') + n % 80000, toDateTime64(today(), 3, 'UTC') + n % 80000 + 3600, toDateTime64(today(), 3, 'UTC') + n % 80000 + 3600, 1 + n % 16,
+			CAST(mapFromArrays(arrayMap(x -> toUInt16(x), range(1, 41)), arrayMap(x -> toUInt64(cityHash64(x, n) % 100000), range(1, 41))), 'Map(UInt16, UInt64)')
 		FROM (SELECT number AS n FROM numbers(130000) WHERE number % 4 >= ?)`
 	for part := range 4 {
 		if err := conn.Exec(b.Context(), sessions, part+1, part); err != nil {
@@ -30,11 +33,28 @@ func BenchmarkRecompute(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	before := clickhousetest.CPU(b)
-	for b.Loop() {
-		if err := r.Recompute(b.Context(), today()); err != nil {
-			b.Fatal(err)
+	compute := map[string]func() error{"licence_day": func() error { return r.Recompute(b.Context(), today()) }}
+	order := []string{"licence_day"}
+	for _, p := range products() { // in this order: weeks are computed from answers
+		unit := today()
+		switch p.name {
+		case "months":
+			unit = unit.AddDate(0, 0, 1-unit.Day())
+		case "weeks":
+			unit = unit.AddDate(0, 0, -(int(unit.Weekday())+6)%7)
 		}
+		compute[p.name] = func() error { return r.produce(b.Context(), p, span{unit, unit}) }
+		order = append(order, p.name)
 	}
-	b.ReportMetric((clickhousetest.CPU(b)-before).Seconds()/float64(b.N), "server-cpu-s/op")
+	for _, name := range order {
+		b.Run(name, func(b *testing.B) {
+			before := clickhousetest.CPU(b)
+			for b.Loop() {
+				if err := compute[name](); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric((clickhousetest.CPU(b)-before).Seconds()/float64(b.N), "server-cpu-s/op")
+		})
+	}
 }

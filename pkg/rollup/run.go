@@ -24,8 +24,13 @@ type history struct {
 // what stands beside licence_day at most AnswersDuty more.
 func (r *Recomputer) Run(ctx context.Context) error {
 	days := map[time.Time]*history{}
-	beside := r.beside(ctx)
-	defer beside.Wait()
+	// Ended on every way out of here, a panic's too.
+	besideCtx, end := context.WithCancel(ctx)
+	beside := r.beside(besideCtx)
+	defer func() {
+		end()
+		beside.Wait()
+	}()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = r.cfg.PollInterval, time.Minute
 	cleaned, marked, named, looked := false, false, false, r.now()

@@ -5,8 +5,8 @@
 
 CREATE TABLE IF NOT EXISTS rollup_coverage
 (
-    product      LowCardinality(String) COMMENT 'What was computed: answers (of a day), peaks (of a day) or weeks',
-    unit         Date                   COMMENT 'The day, or the Monday of the week',
+    product      LowCardinality(String) COMMENT 'What was computed: answers or peaks (of a day), months or weeks',
+    unit         Date                   COMMENT 'The day, the first of the month, or the Monday of the week',
     computed_at  DateTime64(3, 'UTC')   COMMENT 'When the marks were read: what had landed by then is included',
     days         Array(Date)            COMMENT 'Days of the marks that the computation includes',
     sources      Array(String)          COMMENT 'Their sources in dirty_days',

@@ -59,23 +59,13 @@ func (c *licencesApplyCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	client, err := kafka.NewClient(c.Kafka, telemetry.Discard())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	var plan licencefile.Plan
-	err = withLicences(ctx, c.Kafka, func(ctx context.Context, have *registry.Registry) error {
+	err = changeLicences(ctx, c.Kafka, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
 		plan, err = licencefile.Apply(licencefile.Open(c.File), pseudonyms.LicenceID, have.At, time.Now())
-		return err
+		return plan.Write, nil, err
 	})
 	if err != nil {
 		return err
-	}
-	if !c.DryRun {
-		if err := registry.Write(ctx, client, plan.Write); err != nil {
-			return err
-		}
 	}
 	return c.print(a, plan)
 }
@@ -194,6 +184,29 @@ func withLicences(ctx context.Context, brokers kafka.Config, do func(context.Con
 }
 
 const readLimit = 30 * time.Second
+
+// changeLicences plans a change of the registry as it stands and, unless it is a dry run,
+// writes it. What is written comes first: who dies before terms are taken out has ended
+// the licence, and the next run takes out the rest.
+func changeLicences(ctx context.Context, brokers kafka.Config, dry bool, plan func(*registry.Registry) (write, remove []record.Licence, err error)) error {
+	var write, remove []record.Licence
+	err := withLicences(ctx, brokers, func(_ context.Context, have *registry.Registry) (err error) {
+		write, remove, err = plan(have)
+		return err
+	})
+	if err != nil || dry {
+		return err
+	}
+	client, err := kafka.NewClient(brokers, telemetry.Discard())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := registry.Write(ctx, client, write); err != nil {
+		return err
+	}
+	return registry.Remove(ctx, client, remove)
+}
 
 // parseLicences turns a CSV file into terms by pseudonym.
 func parseLicences(from io.Reader, name string, licences *pseudonym.Licences, now time.Time) ([]record.Licence, error) {

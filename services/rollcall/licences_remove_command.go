@@ -8,10 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"rollcall/pkg/kafka"
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
-	"rollcall/pkg/telemetry"
 )
 
 type licencesRemoveCommand struct {
@@ -43,28 +41,13 @@ func (c *licencesRemoveCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	client, err := kafka.NewClient(c.Kafka, telemetry.Discard())
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	var plan registry.Ending
-	err = withLicences(ctx, c.Kafka, func(_ context.Context, have *registry.Registry) error {
+	err = changeLicences(ctx, c.Kafka, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
 		plan, err = have.End(licence, lastDay, dayOf(now), now)
-		return err
+		return plan.Write, plan.Remove, err
 	})
 	if err != nil {
 		return err
-	}
-	if !c.DryRun {
-		// The end comes first: who dies in between has ended the licence, and the next run
-		// takes out the rest.
-		if err := registry.Write(ctx, client, plan.Write); err != nil {
-			return err
-		}
-		if err := registry.Remove(ctx, client, plan.Remove); err != nil {
-			return err
-		}
 	}
 	return c.print(a, licence, plan)
 }

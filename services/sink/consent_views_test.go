@@ -71,6 +71,7 @@ func TestConsentViews(t *testing.T) {
 		{"e", "11.1", "REQUIRED", 1, 10, map[int32]int64{1: 7}},
 		{"f", "(other)", "FULL", 2, 10, map[int32]int64{later: 4}},
 	})
+	w.settle()
 	want := []string{
 		"(other): 1 = 1 + 0, 0 changed, {2:1} {}",
 		"11.1: 1 = 0 + 1, 0 changed, {} {1:1}",

@@ -41,6 +41,24 @@ func textColumns() map[string]string {
 	for _, name := range []string{"edition", "industry", "region", "partner"} {
 		all["licences."+name] = registry
 	}
+	// What is computed from these says what they say.
+	for _, name := range []string{
+		"installation_day.application", "installation_day.app_version", "installation_day.edition", "installation_day.os_name", "installation_day.country",
+		"metric_day.application", "metric_day.segment", "metric_week.application", "metric_week.segment", "quality_day.flags", "quality_day.strangers",
+		"release_day.application", "release_day.app_version", "reporting_day.editions",
+		"retirement_day.application", "retirement_day.able_releases", "retirement_day.used_releases",
+	} {
+		all[name] = boundary
+	}
+	for _, name := range []string{"installation_day.edition_sold", "installation_day.industry"} {
+		all[name] = registry
+	}
+	for _, name := range []string{"licence_day.metric", "retirement_day.metric"} {
+		all[name] = catalogue
+	}
+	for _, name := range []string{"metric_day.dimension", "metric_week.dimension", "quality_day.verdicts", "rollup_coverage.product", "rollup_coverage.sources"} {
+		all[name] = program
+	}
 	return all
 }
 

@@ -1,18 +1,16 @@
 package partstore
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 const playwrightVersion = "1.65.1"
@@ -48,31 +46,9 @@ func unpackAll(archive, dir string) error {
 		return fmt.Errorf("open the directory: %w", err)
 	}
 	defer root.Close()
-	file, err := os.Open(archive)
-	if err != nil {
-		return fmt.Errorf("open the archive: %w", err)
-	}
-	defer file.Close()
-	inflated, err := gzip.NewReader(file)
-	if err != nil {
-		return fmt.Errorf("inflate the archive: %w", err)
-	}
-	for entries := tar.NewReader(inflated); ; {
-		header, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the archive: %w", err)
-		}
-		_, name, inside := strings.Cut(header.Name, "/") // npm's archives begin with a directory of their own
-		if header.Typeflag != tar.TypeReg || !inside {
-			continue
-		}
-		if err := writeInto(root, name, entries); err != nil {
-			return err
-		}
-	}
+	return eachFile(archive, func(name string, _ fs.FileMode, content io.Reader) (bool, error) {
+		return true, writeInto(root, name, content)
+	})
 }
 
 func writeInto(root *os.Root, name string, content io.Reader) error {

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,6 +125,23 @@ func checkIntegrity(archive, want string) error {
 
 // unpack extracts the named files of an npm archive, all of which must be there.
 func unpack(archive, dir string, names ...string) error {
+	missing := slices.Clone(names)
+	err := eachFile(archive, func(name string, mode fs.FileMode, content io.Reader) (more bool, err error) {
+		if index := slices.Index(missing, name); index >= 0 {
+			missing = slices.Delete(missing, index, index+1)
+			err = write(filepath.Join(dir, name), content, mode|0o600)
+		}
+		return len(missing) > 0, err
+	})
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("the archive lacks %s", strings.Join(missing, ", "))
+	}
+	return err
+}
+
+// eachFile visits the regular files of an npm archive, named as they stand below the
+// directory that all of them are in, until visit wants no more.
+func eachFile(archive string, visit func(name string, mode fs.FileMode, content io.Reader) (more bool, err error)) error {
 	file, err := os.Open(archive)
 	if err != nil {
 		return fmt.Errorf("open the archive: %w", err)
@@ -135,26 +151,22 @@ func unpack(archive, dir string, names ...string) error {
 	if err != nil {
 		return fmt.Errorf("inflate the archive: %w", err)
 	}
-	entries := tar.NewReader(inflated)
-	missing := slices.Clone(names)
-	for len(missing) > 0 {
+	for entries := tar.NewReader(inflated); ; {
 		header, err := entries.Next()
 		if errors.Is(err, io.EOF) {
-			return fmt.Errorf("the archive lacks %s", strings.Join(missing, ", "))
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read the archive: %w", err)
 		}
-		index := slices.Index(missing, strings.TrimPrefix(path.Clean(header.Name), "package/"))
-		if index < 0 || header.Typeflag != tar.TypeReg {
+		_, name, inside := strings.Cut(header.Name, "/")
+		if header.Typeflag != tar.TypeReg || !inside {
 			continue
 		}
-		if err := write(filepath.Join(dir, missing[index]), entries, header.FileInfo().Mode().Perm()|0o600); err != nil {
+		if more, err := visit(name, header.FileInfo().Mode().Perm(), entries); err != nil || !more {
 			return err
 		}
-		missing = slices.Delete(missing, index, index+1)
 	}
-	return nil
 }
 
 func write(name string, content io.Reader, mode fs.FileMode) error {
