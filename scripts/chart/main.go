@@ -3,6 +3,7 @@
 //
 //	go run . decode FILE…               # every object strictly, against the API's Go types
 //	go run . schemas DIR                # JSON schemas for kubeconform, from the API's own definitions
+//	go run . definitions DIR            # definitions of other projects' kinds, for a cluster
 //	go run . policies -table PAGE FILE  # who may reach whom, compared with a page's table
 package main
 
@@ -23,7 +24,7 @@ func main() {
 
 func run(arguments []string, out io.Writer) error {
 	if len(arguments) < 2 {
-		return errors.New("usage: chart decode FILE… | schemas DIR | policies [-table PAGE] FILE…")
+		return errors.New("usage: chart decode FILE… | schemas DIR | definitions DIR | policies [-table PAGE] FILE…")
 	}
 	command, rest := arguments[0], arguments[1:]
 	switch command {
@@ -31,6 +32,8 @@ func run(arguments []string, out io.Writer) error {
 		return decodeFiles(out, rest)
 	case "schemas":
 		return writeSchemas(out, rest[0])
+	case "definitions":
+		return copyDefinitions(out, rest[0])
 	case "policies":
 		flags := flag.NewFlagSet("policies", flag.ContinueOnError)
 		table := flags.String("table", "", "page whose table lists what must be allowed; empty: the boundary's rules alone are checked")

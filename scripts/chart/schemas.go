@@ -25,6 +25,11 @@ func definitions() map[source][]string {
 	return map[source][]string{
 		{"github.com/kedacore/keda/v2@v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps="}: {"config/crd/bases/keda.sh_scaledobjects.yaml"},
 		{"sigs.k8s.io/gateway-api@v1.5.1", "h1:RqVRIlkhLhUO8wOHKTLnTJA6o/1un4po4/6M1nRzdd0="}:      {"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+		{"github.com/prometheus-operator/prometheus-operator@v0.93.0", "h1:AohlYJT+En8TmNpAcEUJ3GsaJTAqfEBwHmGTVpRm/Io="}: {
+			"example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+		},
 	}
 }
 
@@ -66,19 +71,55 @@ func writeSchemas(out io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
+	files, err := definitionFiles()
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := writeDefinition(dir, file); err != nil {
+			return err
+		}
+		written++
+	}
+	fmt.Fprintf(out, "wrote %d schemas\n", written)
+	return nil
+}
+
+// definitionFiles fetches the modules with definitions and returns the files.
+func definitionFiles() ([]string, error) {
+	var paths []string
 	for module, files := range definitions() {
 		root, err := module.dir()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, file := range files {
-			if err := writeDefinition(dir, filepath.Join(root, file)); err != nil {
-				return err
-			}
-			written++
+			paths = append(paths, filepath.Join(root, file))
 		}
 	}
-	fmt.Fprintf(out, "wrote %d schemas\n", written)
+	return paths, nil
+}
+
+// copyDefinitions lays the definitions into a directory, for a cluster that is to know
+// other projects' kinds.
+func copyDefinitions(out io.Writer, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	files, err := definitionFiles()
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "copied %d definitions\n", len(files))
 	return nil
 }
 

@@ -18,8 +18,6 @@ const (
 	leastRefused = 15
 	// refusedMark begins the line of a wrong file of values that says how it is refused.
 	refusedMark = "# refused: "
-	// withoutDefinition are kinds whose definitions no module has; their Go types judge them.
-	withoutDefinition = "PodMonitor,ServiceMonitor,PrometheusRule"
 )
 
 // proveChartMatrix renders every file of values of helm/rollcall/ci and holds what
@@ -93,7 +91,7 @@ func (c *chart) conform(ctx context.Context, paths []string) (int, error) {
 		return 0, err
 	}
 	arguments := append([]string{
-		"-strict", "-summary", "-output", "json", "-skip", withoutDefinition,
+		"-strict", "-summary", "-output", "json",
 		"-schema-location", schemas + "/{{.ResourceKind}}{{.KindSuffix}}.json",
 	}, paths...)
 	out, failed := exec.CommandContext(ctx, program, arguments...).Output()

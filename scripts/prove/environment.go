@@ -155,6 +155,17 @@ func (e *Environment) ClickHouse(ctx context.Context, name string, o testbed.Cli
 	return server, nil
 }
 
+// Kubernetes starts a cluster in a directory of that name.
+func (e *Environment) Kubernetes(ctx context.Context, name string) (*testbed.Kubernetes, error) {
+	e.Say("starting Kubernetes")
+	cluster, err := testbed.StartKubernetes(ctx, e.Path(name), testbed.KubernetesOptions{Progress: e.progress})
+	if err != nil {
+		return nil, err
+	}
+	e.OnClose(func(context.Context) error { cluster.Kill(); return nil })
+	return cluster, nil
+}
+
 // OpenAs connects to ClickHouse as a user, for as long as the proof runs. passwordFile
 // may be empty.
 func (e *Environment) OpenAs(ctx context.Context, server *testbed.ClickHouse, user, passwordFile string) (driver.Conn, error) {

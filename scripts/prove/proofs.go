@@ -28,6 +28,7 @@ func proofs() []Proof {
 		{Name: "views-at-scale", Claim: "over a synthetic year of 20 million reports every view answers what it is for within a second, and what is about one licence within a tenth; rollups say what the session-days say", Tested: true, Run: proveViewsAtScale},
 		{Name: "image", Claim: "the image is the same however often it is built, is small, says what is in it, and runs as deploy/compose.yaml has it, as no privileged user on a read-only file system", Tested: true, Run: proveImage},
 		{Name: "chart-matrix", Claim: "whatever values the chart is given, it renders objects that Kubernetes and rollcall take; wrong values are refused by name", Tested: true, Run: proveChartMatrix},
+		{Name: "chart-live", Claim: "a real API server takes the chart without a warning through install, upgrade, rollback and uninstall, under PodSecurity restricted", Run: proveChartLive},
 		{Name: "network-policy", Claim: "the pods of the chart may speak to those that docs/kubernetes.md lists, and to nobody else", Tested: true, Run: proveNetworkPolicy},
 		{Name: "gateway-cpu", Claim: "the gateway needs little more CPU than a handler that awaits acks=all", Run: proveGatewayCPU},
 		{Name: "sink-cpu", Claim: "beside a bare write, the sink costs at most a third of what ClickHouse's own Kafka engine does", Run: proveSinkCPU},

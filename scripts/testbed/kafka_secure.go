@@ -48,7 +48,7 @@ func newSecurity(dir string) (*security, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of certificates: %w", err)
 	}
-	if err := s.makeCertificates(); err != nil {
+	if err := makeCertificates(s.caPath(), s.nodePath()); err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
 	}
 	var err error
@@ -66,9 +66,9 @@ func (s *security) makePassword(user string) (string, error) {
 	return password, nil
 }
 
-// makeCertificates writes ca.pem, and node.pem with the key before the certificate, as
-// Kafka reads it.
-func (s *security) makeCertificates() error {
+// makeCertificates writes an authority's certificate, and for servers on loopback a key
+// and behind it their certificate, as Kafka reads it.
+func makeCertificates(caPath, nodePath string) error {
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *security) makeCertificates() error {
 	authorityPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authorityDER})
 	nodePEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 	nodePEM = append(nodePEM, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: nodeDER})...)
-	return errors.Join(os.WriteFile(s.caPath(), authorityPEM, 0o600), os.WriteFile(s.nodePath(), append(nodePEM, authorityPEM...), 0o600))
+	return errors.Join(os.WriteFile(caPath, authorityPEM, 0o600), os.WriteFile(nodePath, append(nodePEM, authorityPEM...), 0o600))
 }
 
 // properties let clients in over TLS with SCRAM, brokers and controllers over TLS with

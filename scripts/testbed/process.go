@@ -2,6 +2,8 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +35,8 @@ type ProcessOptions struct {
 	LogPath string
 	// ReadyURL answers 200 when the process is ready; empty: it is once started.
 	ReadyURL string
+	// ReadyCA has the authority that a ReadyURL of https is checked against.
+	ReadyCA *x509.CertPool
 }
 
 // Process is a service under test. It is safe for concurrent use, but for two
@@ -118,7 +122,7 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(pollPeriod)
 	defer ticker.Stop()
 	for {
-		err := probe(ctx, p.options.ReadyURL)
+		err := p.probe(ctx)
 		if err == nil {
 			return nil
 		}
@@ -142,17 +146,17 @@ func (p *Process) Ready(ctx context.Context) error {
 	if p.options.ReadyURL == "" {
 		return nil
 	}
-	return probe(ctx, p.options.ReadyURL)
+	return p.probe(ctx)
 }
 
-func probe(ctx context.Context, url string) error {
+func (p *Process) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.options.ReadyURL, nil)
 	if err != nil {
 		return fmt.Errorf("ask whether it is ready: %w", err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: p.options.ReadyCA}}}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask whether it is ready: %w", err)

@@ -10,8 +10,9 @@ import (
 // version is another part.
 func TestVersionsOfGoToolsAreThoseOfTheirModules(t *testing.T) {
 	for file, required := range map[string]string{
-		"../../prometheus/go.mod": "github.com/prometheus/prometheus v" + prometheusVersion,
-		"../../collector/go.mod":  "go.opentelemetry.io/collector/otelcol v" + collectorVersion,
+		"../../prometheus/go.mod":   "github.com/prometheus/prometheus v" + prometheusVersion,
+		"../../collector/go.mod":    "go.opentelemetry.io/collector/otelcol v" + collectorVersion,
+		"../../controlplane/go.mod": "k8s.io/kubernetes v" + kubernetesVersion,
 	} {
 		content, err := os.ReadFile(file)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 
 	"rollcall/pkg/localclickhouse"
@@ -39,7 +40,7 @@ const (
 // Names returns the parts that are fetched, in the order in which they are listed to
 // users. Browser is not among them: it is installed.
 func Names() []string {
-	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck, SPDXTools, Prometheus, Collector, Helm, Kubeconform, HelmDocs}
+	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck, SPDXTools, Prometheus, Collector, Helm, Kubeconform, HelmDocs, ControlPlane, Kwok}
 }
 
 // part is one thing to fetch. Versions are pinned here and nowhere else.
@@ -70,7 +71,7 @@ func installed(name string) (path string, ok bool) {
 }
 
 func find(name string) (part, error) {
-	for _, p := range append(parts(), chartTools()...) {
+	for _, p := range slices.Concat(parts(), chartTools(), clusterParts()) {
 		if p.name == name {
 			return p, nil
 		}
