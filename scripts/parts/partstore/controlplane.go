@@ -25,6 +25,9 @@ const (
 	kubernetesVersion = "1.36.3"
 	kwokModule        = "sigs.k8s.io/kwok"
 	kwokVersion       = "v0.8.0"
+
+	// controlPlaneProgress is how often a build of a quarter of an hour says how far it is.
+	controlPlaneProgress = 20 * time.Second
 )
 
 func clusterParts() []part {
@@ -53,15 +56,20 @@ func fetchControlPlane(ctx context.Context, j job) error {
 		{name: "kube-scheduler", path: "k8s.io/kubernetes/cmd/kube-scheduler"},
 		{name: "kubectl", path: "k8s.io/kubernetes/cmd/kubectl"},
 	}
-	started := time.Now()
+	started, told := time.Now(), time.Time{}
 	for i, program := range programs {
 		// Without a version of its own the API server calls itself 0.0.0, and the chart's
 		// kubeVersion refuses it.
 		program.ldflags = "-X k8s.io/component-base/version.gitVersion=v" + kubernetesVersion +
 			" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36"
 		tell := func() {
+			if time.Since(told) < controlPlaneProgress {
+				return
+			}
+			told = time.Now()
 			j.say("building %s, %d of %d, after %v", program.name, i+1, len(programs), time.Since(started).Round(time.Second))
 		}
+		told = time.Time{} // a new program is always told
 		tell()
 		if err := program.build(ctx, dir, j.content, tell); err != nil {
 			return err
