@@ -91,7 +91,7 @@ func (w *writer) try(ctx context.Context) (Anchor, error) {
 	}
 	last, _ := c.last()
 	entry := follow(last.sequence, last.hash, w.access, time.Now().UnixMilli())
-	value, err := record.Append(nil, entry)
+	value, err := record.AppendAs(w.Records, nil, entry)
 	if err != nil {
 		return Anchor{}, backoff.Permanent(err)
 	}

@@ -20,6 +20,8 @@ type Log struct {
 	// Connect makes a Kafka client with these options beside those that reach and
 	// authenticate to the brokers.
 	Connect func(options ...kgo.Opt) (*kgo.Client, error)
+	// Records is the format of what is appended.
+	Records record.Format
 	// Topic, where not empty, is another name of the topic: a copy's.
 	Topic string
 }

@@ -29,6 +29,8 @@ type SenderConfig struct {
 	RetryAfterMost time.Duration
 	// RequestTimeout bounds one request; 0: 30 seconds.
 	RequestTimeout time.Duration
+	// Transport makes the requests; nil: one that keeps connections.
+	Transport http.RoundTripper
 	// OnPhase, if not nil, is called before the first delivery of a phase, once
 	// everything before it has its end: register the licences of that phase, and wait
 	// until the pipeline knows them. An error ends Run.
@@ -73,6 +75,9 @@ func NewSender(config SenderConfig) (*Sender, error) {
 	orDefault(&config.Patience, 5*time.Minute)
 	orDefault(&config.RetryAfterMost, 10*time.Second)
 	orDefault(&config.RequestTimeout, 30*time.Second)
+	if config.Transport == nil {
+		config.Transport = &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: config.Connections, IdleConnTimeout: 30 * time.Second}
+	}
 	limit := rate.Inf
 	if config.Rate > 0 {
 		limit = rate.Limit(config.Rate)
@@ -82,7 +87,7 @@ func NewSender(config SenderConfig) (*Sender, error) {
 		limiter: rate.NewLimiter(limit, max(1, int(config.Rate/20))), // 50 ms' worth at once
 		client: client.Client{HTTP: &http.Client{
 			Timeout:   config.RequestTimeout,
-			Transport: &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: config.Connections, IdleConnTimeout: 30 * time.Second},
+			Transport: config.Transport,
 			// A gateway never redirects; whatever does is not one.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}},

@@ -199,14 +199,8 @@ func nameOf[K Kind]() string {
 }
 
 // Append appends the single-object encoding of r, under the newest schema, to dst.
-func Append[K Kind](dst []byte, r *K) ([]byte, error) {
-	newest := schema.Released().Newest(nameOf[K]())
-	out, err := newest.Parsed.AppendSingleObject(dst, r)
-	if err != nil {
-		return dst, fmt.Errorf("encode %s: %w", newest.Name, err)
-	}
-	return out, nil
-}
+// Services write with AppendAs: others that run beside them may not know the newest.
+func Append[K Kind](dst []byte, r *K) ([]byte, error) { return AppendAs(Current(), dst, r) }
 
 // Decode decodes a single-object encoding of any released version into r, which
 // is reset first; its strings and byte slices alias data. It returns an error

@@ -60,7 +60,7 @@ func (b *bench) newClient() *kgo.Client {
 
 func (b *bench) write(terms ...record.Licence) {
 	b.t.Helper()
-	if err := Write(b.ctx, b.client, terms); err != nil {
+	if err := Write(b.ctx, b.client, record.Format{}, terms); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -32,12 +32,12 @@ func parseKey(key []byte) (termsKey, error) {
 // writeBatch bounds how many records are on their way at once.
 const writeBatch = 4096
 
-// Write produces the terms to the topic and returns once all are acknowledged. After
+// Write produces the terms to the topic, in that format, and returns once all are acknowledged. After
 // an error some may have been written; writing all again is harmless. client should
 // be made with kgo.RequiredAcks(kgo.AllISRAcks()), which is its default.
-func Write(ctx context.Context, client *kgo.Client, terms []record.Licence) error {
+func Write(ctx context.Context, client *kgo.Client, records record.Format, terms []record.Licence) error {
 	return produce(ctx, client, len(terms), func(i int) (*kgo.Record, error) {
-		value, err := record.Append(nil, &terms[i])
+		value, err := record.AppendAs(records, nil, &terms[i])
 		if err != nil {
 			return nil, fmt.Errorf("terms %d: %w", i, err)
 		}

@@ -15,6 +15,8 @@ type Config struct {
 	Stage string // record.StageX: who refuses, as dead letters name it
 	Topic string // topic to read
 	Group string // consumer group to read it in
+	// Records is the format of dead letters.
+	Records record.Format
 	// Reasons are the classes for which the handler may refuse records: each is counted from 0.
 	Reasons []string
 

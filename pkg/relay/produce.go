@@ -169,7 +169,7 @@ func tooLarge(err error) bool {
 func (l *lane) deadLetter(e *entry, reason, fieldPath string) (*kgo.Record, error) {
 	e.refused = true
 	l.relay.meters.refused(l.ctx, reason)
-	value, err := record.Append(nil, &record.DeadLetter{
+	value, err := record.AppendAs(l.relay.cfg.Records, nil, &record.DeadLetter{
 		Stage: l.relay.cfg.Stage, Reason: reason, FieldPath: fieldPath,
 		Lineage:     e.subject.Lineage,
 		SourceTopic: e.in.Topic, SourcePartition: e.in.Partition, SourceOffset: e.in.Offset,

@@ -188,17 +188,20 @@ func settle(ctx context.Context, admin *kadm.Client, o Options, refused []Differ
 	defer pause.Stop()
 	for {
 		left, err := Differences(ctx, admin, o)
-		if err != nil {
-			return err
-		}
 		left = slices.DeleteFunc(left, func(d Difference) bool { return slices.Contains(refused, d) })
-		if len(left) == 0 {
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition): // one broker knows of it, the one asked for settings does not
+		case err != nil:
+			return err
+		case len(left) == 0:
 			return nil
+		default:
+			err = &DifferencesError{Differences: left}
 		}
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the brokers do not show what was changed: %w", &DifferencesError{Differences: left})
+			return fmt.Errorf("the brokers do not show what was changed: %w", err)
 		}
 	}
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var options = Options{Partitions: 4, ReplicationFactor: 1, MinInSync: 1}
@@ -29,6 +31,43 @@ func newCluster(t *testing.T, brokers int) *kadm.Client {
 	}
 	t.Cleanup(client.Close)
 	return kadm.NewClient(client)
+}
+
+// A broker that is asked for the settings of a new topic may not know of it yet, although
+// another does.
+func TestEnsureWaitsForEveryBroker(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	behind := 3
+	cluster.ControlKey(int16(kmsg.DescribeConfigs), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		if behind == 0 {
+			return nil, nil, false
+		}
+		behind--
+		cluster.KeepControl()
+		described, _ := request.(*kmsg.DescribeConfigsRequest)
+		response, _ := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		for _, resource := range described.Resources {
+			unknown := kmsg.NewDescribeConfigsResponseResource()
+			unknown.ResourceType, unknown.ResourceName, unknown.ErrorCode = resource.ResourceType, resource.ResourceName, kerr.UnknownTopicOrPartition.Code
+			response.Resources = append(response.Resources, unknown)
+		}
+		return response, nil, true
+	})
+	if err := Ensure(t.Context(), kadm.NewClient(client), options); err != nil {
+		t.Fatal(err)
+	}
+	if behind > 0 {
+		t.Errorf("settings were asked for %d times too few", behind)
+	}
 }
 
 func TestEnsureMakesWhatCheckWants(t *testing.T) {

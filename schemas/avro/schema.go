@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/avro"
 )
 
-//go:embed *.v*
+//go:embed *.v* formats.txt
 var files embed.FS
 
 // Fingerprint is the CRC-64-AVRO (Rabin) fingerprint of a schema's parsing
@@ -48,6 +48,7 @@ type Version struct {
 type Store struct {
 	byFingerprint map[Fingerprint]*Version
 	byName        map[string][]*Version // ascending by Number
+	formats       []*Format             // ascending by Number
 }
 
 // Released returns the store of every schema that this build knows. It panics
@@ -112,6 +113,9 @@ func load(fsys fs.FS) (*Store, error) {
 			}
 		}
 	}
+	if err := store.loadFormats(fsys); err != nil {
+		return nil, err
+	}
 	return store, nil
 }
 
@@ -132,11 +136,25 @@ func parse(fsys fs.FS, path string) (*Version, error) {
 	if v.Dictionaries, err = dictionaries(fsys, strings.TrimSuffix(path, ".avsc")); err != nil {
 		return nil, fmt.Errorf("dictionaries of schema %s: %w", path, err)
 	}
-	sum := parsed.Fingerprint(avro.NewRabin()) // big-endian; the wire is little-endian
-	for i := range v.Fingerprint {
-		v.Fingerprint[i] = sum[len(sum)-1-i]
-	}
+	v.Fingerprint = fingerprint(parsed)
 	return v, nil
+}
+
+// FingerprintOf returns the fingerprint of a schema file's content.
+func FingerprintOf(source string) (Fingerprint, error) {
+	parsed, err := avro.Parse(source)
+	if err != nil {
+		return Fingerprint{}, fmt.Errorf("parse schema: %w", err)
+	}
+	return fingerprint(parsed), nil
+}
+
+func fingerprint(parsed *avro.Schema) (f Fingerprint) {
+	sum := parsed.Fingerprint(avro.NewRabin()) // big-endian; the wire is little-endian
+	for i := range f {
+		f[i] = sum[len(sum)-1-i]
+	}
+	return f
 }
 
 // dictionaries reads BASE.1.zdict and on.

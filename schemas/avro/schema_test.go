@@ -142,6 +142,19 @@ func TestGeneratedReleasedLock(t *testing.T) {
 		delete(locked, path)
 		lines = append(lines, path+" "+sum)
 	}
+	for _, format := range formatLines(t) {
+		number, versions, _ := strings.Cut(format, " ")
+		path := "format." + number
+		switch want, known := locked[path]; {
+		case !known && !*update:
+			t.Errorf("record format %s is not in released.lock; `make generate` adds it", number)
+		case known && want != versions:
+			t.Errorf("record format %s was released as %s and is now %s: add another instead", number, want, versions)
+			versions = want
+		}
+		delete(locked, path)
+		lines = append(lines, path+" "+versions)
+	}
 	for path := range locked {
 		t.Errorf("%s was released and is gone", path)
 	}
@@ -150,6 +163,21 @@ func TestGeneratedReleasedLock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// formatLines are the lines of formats.txt but for comments.
+func formatLines(t *testing.T) (lines []string) {
+	t.Helper()
+	content, err := os.ReadFile(formatsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 func TestOldVersionsReadAsTheNewest(t *testing.T) {

@@ -32,7 +32,7 @@ func TestChartKnowsEverySetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	chartsOwn := []string{
-		"gateway.listen", "gateway.tls_cert_file", "gateway.tls_key_file", "gateway.drain_timeout", "sink.drain_timeout",
+		"gateway.listen", "gateway.tls_cert_file", "gateway.tls_key_file", "gateway.drain_timeout", "gateway.shutdown_delay", "sink.drain_timeout",
 		"gateway.simulated_time", // for simulations on loopback: no value of a chart
 	}
 	var want []string

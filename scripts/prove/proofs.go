@@ -30,6 +30,8 @@ func proofs() []Proof {
 		{Name: "chart-matrix", Claim: "whatever values the chart is given, it renders objects that Kubernetes and rollcall take; wrong values are refused by name", Tested: true, Run: proveChartMatrix},
 		{Name: "chart-live", Claim: "a real API server takes the chart without a warning through install, upgrade, rollback and uninstall, under PodSecurity restricted", Run: proveChartLive},
 		{Name: "network-policy", Claim: "the pods of the chart may speak to those that docs/kubernetes.md lists, and to nobody else", Tested: true, Run: proveNetworkPolicy},
+		{Name: "rolling-restart", Claim: "while every process is restarted in turn under load, nothing is lost, every count is exact, and no client that repeats a failed request once sees it fail", Tested: true, Run: proveRollingRestart},
+		{Name: "upgrade", Claim: "a release with one field more in its internal records is rolled out, its record format raised, lowered and the release rolled back, under load: nothing lost, every count exact, no dead letter", Tested: true, Run: proveUpgrade},
 		{Name: "gateway-cpu", Claim: "the gateway needs little more CPU than a handler that awaits acks=all", Run: proveGatewayCPU},
 		{Name: "sink-cpu", Claim: "beside a bare write, the sink costs at most a third of what ClickHouse's own Kafka engine does", Run: proveSinkCPU},
 		{Name: "pipeline-cpu", Claim: "four services and ClickHouse take 8,000 reports per CPU second", Run: provePipelineCPU},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -58,7 +59,11 @@ type ClusterOptions struct {
 type Cluster struct {
 	options   ClusterOptions
 	processes map[string][]*Process
-	gateways  []string // base URLs
+	gateways  []string            // base URLs
+	own       map[string]Settings // of each process, by name
+
+	mu     sync.Mutex
+	binary string // of commands
 }
 
 // NewCluster writes the configuration, makes keys, topics and tables, and returns the
@@ -67,7 +72,7 @@ func NewCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{options: o, processes: map[string][]*Process{}}
+	c := &Cluster{options: o, processes: map[string][]*Process{}, own: map[string]Settings{}, binary: o.Binary}
 	if err := writeConfig(c.configPath("rollcall"), o.common(), o.Settings); err != nil {
 		return nil, err
 	}
@@ -157,7 +162,11 @@ func writeConfig(path string, layers ...Settings) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	// Whole at any time: a command may read it at this moment.
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil
@@ -205,7 +214,10 @@ func (c *Cluster) ExportKeys(ctx context.Context) error {
 // Command runs a rollcall command with the cluster's configuration and returns its
 // standard output; the error quotes its standard error. errors.As finds *exec.ExitError.
 func (c *Cluster) Command(ctx context.Context, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, c.options.Binary, append([]string{"--config", c.configPath("rollcall")}, arguments...)...)
+	c.mu.Lock()
+	binary := c.binary
+	c.mu.Unlock()
+	command := exec.CommandContext(ctx, binary, append([]string{"--config", c.configPath("rollcall")}, arguments...)...)
 	var problems strings.Builder
 	command.Stderr = &problems
 	output, err := command.Output()
@@ -231,9 +243,8 @@ func (c *Cluster) newProcess(service string, number int) (*Process, error) {
 		own["gateway.listen"] = loopback(public)
 		c.gateways = append(c.gateways, "http://"+loopback(public))
 	}
-	path := c.configPath(name)
-	err = writeConfig(path, c.options.common(), own, c.options.Settings, c.options.ServiceSettings[service])
-	if err != nil {
+	c.own[name] = own
+	if err := c.configure(service, name); err != nil {
 		return nil, err
 	}
 	binary := c.options.Binary
@@ -241,10 +252,44 @@ func (c *Cluster) newProcess(service string, number int) (*Process, error) {
 		binary = other
 	}
 	return NewProcess(ProcessOptions{
-		Name: name, Binary: binary, Args: []string{"--config", path, service},
+		Name: name, Binary: binary, Args: []string{"--config", c.configPath(name), service},
 		LogPath:  filepath.Join(c.options.Dir, "logs", name+".log"),
 		ReadyURL: "http://" + loopback(private) + "/readyz",
 	}), nil
+}
+
+// configure writes the configuration of one process.
+func (c *Cluster) configure(service, name string) error {
+	return writeConfig(c.configPath(name), c.options.common(), c.own[name], c.options.Settings, c.options.ServiceSettings[service])
+}
+
+// Configure adds settings to those of every process and command: a process heeds them
+// once it is started again.
+func (c *Cluster) Configure(settings Settings) error {
+	all := maps.Clone(c.options.Settings)
+	if all == nil {
+		all = Settings{}
+	}
+	maps.Copy(all, settings)
+	c.options.Settings = all
+	if err := writeConfig(c.configPath("rollcall"), c.options.common(), all); err != nil {
+		return err
+	}
+	for service, processes := range c.processes {
+		for _, process := range processes {
+			if err := c.configure(service, process.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Use makes later commands run another binary.
+func (c *Cluster) Use(binary string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binary = binary
 }
 
 // Gateways returns the base URLs of the gateways, without a slash at the end.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,10 +49,18 @@ type Process struct {
 	child  *childprocess.Child // nil before the first start
 	spent  Usage               // of former lives
 	starts int
+	extra  []string // arguments, from Become
 }
 
 // NewProcess returns the process, not started.
 func NewProcess(o ProcessOptions) *Process { return &Process{options: o} }
+
+// Become makes the next start run another binary, with arguments behind its own.
+func (p *Process) Become(binary string, arguments ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.options.Binary, p.extra = binary, arguments
+}
 
 // Name returns the name it was given.
 func (p *Process) Name() string { return p.options.Name }
@@ -91,7 +100,7 @@ func (p *Process) Launch() error {
 		return fmt.Errorf("open the log of %s: %w", p.options.Name, err)
 	}
 	defer log.Close()
-	command := exec.Command(p.options.Binary, p.options.Args...)
+	command := exec.Command(p.options.Binary, slices.Concat(p.options.Args, p.extra)...)
 	command.Env = append(os.Environ(), p.options.Env...)
 	command.Dir = p.options.Dir
 	command.Stdout, command.Stderr = log, log

@@ -13,7 +13,7 @@ import (
 // can be cut on purpose. It is safe for concurrent use.
 type Proxy struct {
 	listener *net.TCPListener
-	target   string
+	target   func() (address string, ok bool) // of the next connection
 	tasks    sync.WaitGroup
 
 	mu          sync.Mutex
@@ -23,6 +23,12 @@ type Proxy struct {
 
 // StartProxy listens on a free loopback port and forwards to target (host:port).
 func StartProxy(target string) (*Proxy, error) {
+	return startProxy(func() (string, bool) { return target, true })
+}
+
+// startProxy forwards each connection to what target says; where that is nothing, the
+// connection is closed at once.
+func startProxy(target func() (string, bool)) (*Proxy, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -114,7 +120,11 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	defer p.forget(client)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", p.target)
+	target, ok := p.target()
+	if !ok {
+		return
+	}
+	dialled, err := new(net.Dialer).DialContext(ctx, "tcp", target)
 	if err != nil {
 		return
 	}

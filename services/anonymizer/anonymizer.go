@@ -55,6 +55,7 @@ type Deps struct {
 	GeoIP     *geoip.DB
 	Catalogue *catalogue.Catalogue
 	Registry  *registry.Registry
+	Records   record.Format // of reports.clean, identities and dead letters
 	Checks    *health.Checks
 	Telemetry telemetry.Telemetry
 }
@@ -103,7 +104,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make anonymizer: %w", err)
 	}
-	relay, err := relay.New(relayConfig(cfg), deps.Client, handler, deps.Checks, deps.Telemetry)
+	relaying := relayConfig(cfg)
+	relaying.Records = deps.Records
+	relay, err := relay.New(relaying, deps.Client, handler, deps.Checks, deps.Telemetry)
 	if err != nil {
 		return nil, fmt.Errorf("make anonymizer: %w", err)
 	}

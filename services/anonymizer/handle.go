@@ -46,6 +46,7 @@ type handler struct {
 	identities   *identities
 	vocabularies vocabularies
 	metrics      *instruments
+	records      record.Format
 	scratches    sync.Pool
 }
 
@@ -60,13 +61,13 @@ type scratch struct {
 
 func newHandler(cfg Config, deps Deps, known func(uuid.UUID) bool, metrics *instruments) (*handler, error) {
 	keys := newKeyring(deps.Keys, deps.Checks)
-	identities, err := newIdentities(cfg.IdentityCacheEntries, keys, known)
+	identities, err := newIdentities(cfg.IdentityCacheEntries, deps.Records, keys, known)
 	if err != nil {
 		return nil, err
 	}
 	h := &handler{
 		keys: keys, opener: deps.Opener, geoip: deps.GeoIP, identities: identities,
-		vocabularies: newVocabularies(), metrics: metrics,
+		vocabularies: newVocabularies(), metrics: metrics, records: deps.Records,
 	}
 	h.scratches.New = func() any {
 		return &scratch{selection: selection{catalogue: deps.Catalogue, metrics: metrics}}
@@ -189,7 +190,7 @@ func (h *handler) describe(clean *record.Clean, r *report.Report, region string)
 }
 
 func (h *handler) outputs(in *kgo.Record, clean *record.Clean, customer *report.Customer, licences *pseudonym.Licences) ([]*kgo.Record, error) {
-	value, err := record.Append(make([]byte, 0, 512+4*len(clean.MetricIDs)), clean)
+	value, err := record.AppendAs(h.records, make([]byte, 0, 512+4*len(clean.MetricIDs)), clean)
 	if err != nil {
 		// It would fail again: a word that is none of its enum's, say. The encoder's
 		// own error may quote it.

@@ -21,10 +21,11 @@ import (
 
 // identities decides which identities are produced, and has them encrypted.
 type identities struct {
-	keys  *keyring
-	known func(licence uuid.UUID) bool
-	seen  *lru.Cache[uint64, sighting]
-	seed  maphash.Seed // random in each process: the cache's hashes mean nothing outside it
+	keys    *keyring
+	known   func(licence uuid.UUID) bool
+	seen    *lru.Cache[uint64, sighting]
+	records record.Format
+	seed    maphash.Seed // random in each process: the cache's hashes mean nothing outside it
 }
 
 // sighting is the last identity produced for a subject, and the record it came from:
@@ -36,12 +37,12 @@ type sighting struct {
 	offset    int64
 }
 
-func newIdentities(entries int, keys *keyring, known func(uuid.UUID) bool) (*identities, error) {
+func newIdentities(entries int, records record.Format, keys *keyring, known func(uuid.UUID) bool) (*identities, error) {
 	seen, err := lru.New[uint64, sighting](entries)
 	if err != nil {
 		return nil, fmt.Errorf("make cache of identities: %w", err)
 	}
-	return &identities{keys: keys, known: known, seen: seen, seed: maphash.MakeSeed()}, nil
+	return &identities{keys: keys, known: known, seen: seen, records: records, seed: maphash.MakeSeed()}, nil
 }
 
 // appendTo appends to out what a report says of its customer: of the person where it
@@ -97,7 +98,7 @@ func (i *identities) record(kind string, in *kgo.Record, clean *record.Clean, cu
 	if err := identity.Seal(key, &sealed, plain); err != nil {
 		return nil, err
 	}
-	value, err := record.Append(nil, &sealed)
+	value, err := record.AppendAs(i.records, nil, &sealed)
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func (c *cluster) run(b *bench, checks *health.Checks) (stop func() error) {
 func TestService(t *testing.T) {
 	c, b := newCluster(t), newBench(t)
 	licence := b.licences.LicenceID(testLicenceKey)
-	if err := registry.Write(c.ctx, c.client, []record.Licence{{LicenceID: licence, ValidFrom: 1, AppliedAt: 1}}); err != nil {
+	if err := registry.Write(c.ctx, c.client, record.Format{}, []record.Licence{{LicenceID: licence, ValidFrom: 1, AppliedAt: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	const reports = 50

@@ -48,6 +48,7 @@ type Deps struct {
 	Client    *kgo.Client // made with ClientOptions of the same Config
 	Catalogue *catalogue.Catalogue
 	Registry  *registry.Registry
+	Records   record.Format // of usage and dead letters
 	Checks    *health.Checks
 	Telemetry telemetry.Telemetry
 }
@@ -83,8 +84,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		registry: deps.Registry,
 		window:   window{int64(cfg.WindowPastDays), int64(cfg.WindowFutureDays)},
 		judged:   newTallies(judged),
+		records:  deps.Records,
 	}
-	r, err := relay.New(relayConfig(cfg), deps.Client, h, deps.Checks, deps.Telemetry)
+	relaying := relayConfig(cfg)
+	relaying.Records = deps.Records
+	r, err := relay.New(relaying, deps.Client, h, deps.Checks, deps.Telemetry)
 	if err != nil {
 		return nil, fmt.Errorf("enricher: %w", err)
 	}

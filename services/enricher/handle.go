@@ -42,6 +42,7 @@ type handler struct {
 	registry *registry.Registry
 	window   window
 	judged   *tallies
+	records  record.Format
 }
 
 // Handle implements relay.Handler.
@@ -70,7 +71,7 @@ func (h *handler) Handle(ctx context.Context, in *kgo.Record, subject *relay.Sub
 	normalise(&usage.Clean)
 	h.judged.add(ctx, h.judge.usage(usage, licence))
 	// A usage record is some dozens of bytes longer than the clean one.
-	value, err := record.Append(make([]byte, 0, len(in.Value)+128), usage)
+	value, err := record.AppendAs(h.records, make([]byte, 0, len(in.Value)+128), usage)
 	if err != nil {
 		return nil, fault.Fatal(fmt.Errorf("encode usage: %w", err))
 	}

@@ -85,7 +85,7 @@ func (p *pipeline) register() {
 	for n := range licences {
 		terms = append(terms, record.Licence{LicenceID: id(n), ValidFrom: 100, EntitledCPUs: ptr(int64(2))})
 	}
-	if err := registry.Write(p.ctx, p.client, terms); err != nil {
+	if err := registry.Write(p.ctx, p.client, record.Format{}, terms); err != nil {
 		p.t.Fatal(err)
 	}
 }

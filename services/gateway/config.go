@@ -29,6 +29,8 @@ type Config struct {
 	Topics topics.Options `kong:"-"`
 	// Catalogue says which metrics are legacy; nil: the one of this build.
 	Catalogue *catalogue.Catalogue `kong:"-"`
+	// Records is the format of reports.raw.
+	Records record.Format `kong:"-"`
 
 	Listen      string `name:"listen" help:"Address and port on which reports are taken." default:"127.0.0.1:8080"`
 	EdgeID      string `name:"edge-id" help:"Name of this gateway, written beside every report." default:"edge"`
@@ -43,6 +45,7 @@ type Config struct {
 	BodyTimeout    time.Duration `name:"body-timeout" help:"Longest time for a request's body." default:"10s"`
 	AckTimeout     time.Duration `name:"ack-timeout" help:"Longest wait for the broker's acknowledgement." default:"10s"`
 	IdleTimeout    time.Duration `name:"idle-timeout" help:"Longest time for which a connection may stay idle." default:"60s"`
+	ShutdownDelay  time.Duration `name:"shutdown-delay" help:"How long reports are still taken at a stop, while readiness already fails: time for load balancers to notice." default:"0s"`
 	DrainTimeout   time.Duration `name:"drain-timeout" help:"Longest time for finishing requests at a stop." default:"20s"`
 	MaxHeaderBytes int           `name:"max-header-bytes" help:"Largest request header, in bytes." default:"16384"`
 	MaxConnections int           `name:"max-connections" help:"Connections served at a time; more wait." default:"8192"`
@@ -89,6 +92,7 @@ func (c Config) Validate() error {
 	}
 	// The client library's least.
 	check(c.AckTimeout >= time.Second, "ack-timeout must be at least 1s")
+	check(c.ShutdownDelay >= 0, "shutdown-delay must not be negative")
 	check(c.Linger >= 0 && c.Linger <= time.Second, "linger must be between 0 and 1s")
 	for name, value := range map[string]float64{
 		"max-header-bytes": float64(c.MaxHeaderBytes), "max-connections": float64(c.MaxConnections),

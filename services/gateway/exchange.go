@@ -87,7 +87,7 @@ func (s *Service) seal(ctx context.Context, x *exchange, address netip.Addr, fin
 		ReceivedAt: assoc.ReceivedAt, EdgeID: assoc.EdgeID, EdgeRegion: assoc.EdgeRegion,
 		SchemaFingerprint: fingerprint, Simulated: received.simulated, Envelope: sealed,
 	}
-	if x.sealed, err = record.Append(x.sealed[:0], &x.raw); err != nil {
+	if x.sealed, err = record.AppendAs(s.cfg.Records, x.sealed[:0], &x.raw); err != nil {
 		return fmt.Errorf("make the record: %w", err)
 	}
 	x.raw.Envelope = nil // the record has a copy: no need to hold two while it waits for the broker

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,7 @@ import (
 	"rollcall/pkg/health"
 	"rollcall/pkg/inflate"
 	"rollcall/pkg/limit"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/report"
 	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
@@ -45,6 +47,7 @@ type Service struct {
 	instruments   *instruments
 	tlsConfig     *tls.Config // nil: plain HTTP
 	listener      net.Listener
+	stopping      atomic.Bool // connections end with their next answer
 }
 
 // New makes a gateway that produces with producer, a client made with
@@ -106,9 +109,10 @@ func (s *Service) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Run serves until ctx ends; then it takes no more connections, finishes the
-// requests in flight, and returns nil. It returns an error where that takes longer
-// than the drain timeout, or where serving fails.
+// Run serves until ctx ends. Then it is unready and serves on for the shutdown delay,
+// ending each connection with its next answer; after that it takes no more connections,
+// finishes the requests in flight, and returns nil. It returns an error where that takes
+// longer than the drain timeout, or where serving fails.
 func (s *Service) Run(ctx context.Context) error {
 	if s.listener == nil {
 		if err := s.Listen(); err != nil {
@@ -116,6 +120,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	}
 	server := s.server()
+	asked := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(harden.Guard(func() error {
 		listener := s.listener
@@ -141,6 +146,11 @@ func (s *Service) Run(ctx context.Context) error {
 	}))
 	group.Go(harden.Guard(func() error {
 		<-ctx.Done()
+		s.stopping.Store(true)
+		s.checks.Fail("gateway", "stopping")
+		if asked.Err() != nil { // else serving has failed: nobody is served any more
+			pause.For(context.WithoutCancel(ctx), s.cfg.ShutdownDelay)
+		}
 		return s.drain(context.WithoutCancel(ctx), server)
 	}))
 	return group.Wait()
@@ -167,7 +177,6 @@ func (s *Service) server() *http.Server {
 }
 
 func (s *Service) drain(ctx context.Context, server *http.Server) error {
-	s.checks.Fail("gateway", "stopping")
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

@@ -40,6 +40,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	a, bodyBytes := s.respond(ctx, w, r, start)
 	if a.status != 0 {
+		a.hangUp = a.hangUp || s.stopping.Load()
 		a.write(w)
 	}
 	s.instruments.end(ctx, span, r, &a, bodyBytes, s.now().Sub(start))

@@ -202,65 +202,6 @@ func TestSimulatedTime(t *testing.T) {
 	})
 }
 
-func TestDrain(t *testing.T) {
-	b := start(t)
-	held, release := b.hold()
-	answered := b.postAside(avroOf(t, testReport()))
-	<-held
-	b.stop()
-	// The listener closes first; what is in flight waits for its acknowledgement.
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		conn, err := net.Dial("tcp", b.service.Addr().String())
-		if err != nil {
-			break
-		}
-		_ = conn.Close()
-		if time.Now().After(deadline) {
-			t.Fatal("the listener stays open")
-		}
-	}
-	if b.checks.Failing()["gateway"] == "" {
-		t.Error("ready while it stops")
-	}
-	select {
-	case err := <-b.done:
-		t.Fatalf("Run returned %v with a request in flight", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-	release()
-	if got := <-answered; got.status != http.StatusAccepted {
-		t.Errorf("in flight: %d %s", got.status, got.body)
-	}
-	err := <-b.done
-	if err != nil {
-		t.Errorf("Run: %v", err)
-	}
-	b.done <- nil
-	b.records(1)
-}
-
-func TestDrainTimesOut(t *testing.T) {
-	b := start(t, config(func(c *Config) { c.DrainTimeout = 50 * time.Millisecond }))
-	held, release := b.hold()
-	failed := make(chan struct{})
-	go func() {
-		defer close(failed)
-		if response, err := b.http.Do(b.request(avroOf(t, testReport()))); err == nil {
-			_ = response.Body.Close()
-			t.Errorf("answered %d", response.StatusCode)
-		}
-	}()
-	<-held
-	b.stop()
-	if err := <-b.done; err == nil {
-		t.Error("Run says nothing of a request that it cut off")
-	}
-	b.done <- nil
-	<-failed
-	release()
-}
-
 func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/pkg/accesslog"
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/record"
 	"rollcall/pkg/telemetry"
 )
 
@@ -36,7 +37,7 @@ func (f accessLogFlags) open(s kafkaSections) (*accesslog.Log, error) {
 	if f.FromOffset < 0 {
 		return nil, usage(errors.New("--from-offset is negative"))
 	}
-	log := s.accessLog()
+	log := s.accessLog(record.Format{}) // nothing is written
 	log.Topic = f.Topic
 	return log, nil
 }

@@ -11,6 +11,7 @@ import (
 	"rollcall/pkg/geoip"
 	"rollcall/pkg/health"
 	"rollcall/pkg/kafka"
+	"rollcall/pkg/record"
 	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
 )
@@ -145,6 +146,16 @@ type serviceSections struct {
 	kafkaSections
 	Telemetry telemetry.Config `embed:"" prefix:"telemetry." group:"Telemetry"`
 	Private   privateSection   `embed:"" prefix:"private." group:"Private listener"`
+}
+
+// recordsSection says in which format internal records are written.
+type recordsSection struct {
+	Format record.Format `help:"Record format that is written: a number (rollcall version lists them), previous (what the release before this one reads) or current. Every released one is read. Raise it once no older process runs (docs/upgrades.md)." default:"previous"`
+}
+
+// recordsSections is what every command that writes internal records has.
+type recordsSections struct {
+	Records recordsSection `embed:"" prefix:"records." group:"Records"`
 }
 
 type geoipSections struct {

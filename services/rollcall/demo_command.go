@@ -238,7 +238,7 @@ func (d *demo) send(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := registry.Write(ctx, client, terms); err != nil {
+			if err := registry.Write(ctx, client, d.Records.Format, terms); err != nil {
 				return err
 			}
 			for _, r := range d.registries {

@@ -39,6 +39,7 @@ type licencesApplyCommand struct {
 	File string `arg:"" help:"CSV or YAML file of licences; it holds licence keys."`
 	kafkaSections
 	keystoreSections
+	recordsSections
 	output
 	DryRun bool `name:"dry-run" help:"Say what would be written, and write nothing."`
 }
@@ -60,7 +61,7 @@ func (c *licencesApplyCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var plan licencefile.Plan
-	err = changeLicences(ctx, c.Kafka, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
+	err = changeLicences(ctx, c.Kafka, c.Records.Format, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
 		plan, err = licencefile.Apply(licencefile.Open(c.File), pseudonyms.LicenceID, have.At, time.Now())
 		return plan.Write, nil, err
 	})
@@ -188,7 +189,9 @@ const readLimit = 30 * time.Second
 // changeLicences plans a change of the registry as it stands and, unless it is a dry run,
 // writes it. What is written comes first: who dies before terms are taken out has ended
 // the licence, and the next run takes out the rest.
-func changeLicences(ctx context.Context, brokers kafka.Config, dry bool, plan func(*registry.Registry) (write, remove []record.Licence, err error)) error {
+func changeLicences(ctx context.Context, brokers kafka.Config, format record.Format, dry bool,
+	plan func(*registry.Registry) (write, remove []record.Licence, err error),
+) error {
 	var write, remove []record.Licence
 	err := withLicences(ctx, brokers, func(_ context.Context, have *registry.Registry) (err error) {
 		write, remove, err = plan(have)
@@ -202,7 +205,7 @@ func changeLicences(ctx context.Context, brokers kafka.Config, dry bool, plan fu
 		return err
 	}
 	defer client.Close()
-	if err := registry.Write(ctx, client, write); err != nil {
+	if err := registry.Write(ctx, client, format, write); err != nil {
 		return err
 	}
 	return registry.Remove(ctx, client, remove)

@@ -18,6 +18,7 @@ type licencesRemoveCommand struct {
 	LastDay        string    `name:"last-day" help:"Last UTC day on which the licence is valid, as 2006-01-31; default: today." placeholder:"DAY"`
 	kafkaSections
 	keystoreSections
+	recordsSections
 	output
 	DryRun bool `name:"dry-run" help:"Say what would be written, and write nothing."`
 }
@@ -42,7 +43,7 @@ func (c *licencesRemoveCommand) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var plan registry.Ending
-	err = changeLicences(ctx, c.Kafka, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
+	err = changeLicences(ctx, c.Kafka, c.Records.Format, c.DryRun, func(have *registry.Registry) (write, remove []record.Licence, err error) {
 		plan, err = have.End(licence, lastDay, dayOf(now), now)
 		return plan.Write, plan.Remove, err
 	})

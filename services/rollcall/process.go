@@ -12,6 +12,7 @@ import (
 
 	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
+	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/telemetry"
 )
@@ -26,6 +27,11 @@ type surroundings struct {
 	checks    *health.Checks
 	// follow, where not nil, is given the registry of licences that a service reads.
 	follow func(*registry.Registry)
+}
+
+// writes says in which format a service writes records: whoever raises it sees who does.
+func (s surroundings) writes(format record.Format) {
+	s.telemetry.Logger.Info("record format", "number", format.Number(), "records.format", format.String())
 }
 
 // part returns the surroundings of one of several services in this process.

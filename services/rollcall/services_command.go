@@ -29,6 +29,7 @@ type gatewayCommand struct {
 
 type gatewaySections struct {
 	Gateway gateway.Config `embed:"" prefix:"gateway." group:"Gateway"`
+	recordsSections
 }
 
 func (gatewayCommand) Help() string {
@@ -56,7 +57,7 @@ func (c *gatewayCommand) Run(ctx context.Context, a *app) error {
 		if c.Gateway.Catalogue, err = c.Catalogue.load(); err != nil {
 			return err
 		}
-		c.Gateway.Topics = c.Topics
+		c.Gateway.Topics, c.Gateway.Records = c.Topics, c.Records.Format
 		return runGateway(ctx, c.Kafka, c.Gateway, keys, around, nil)
 	})
 }
@@ -65,6 +66,7 @@ func (c *gatewayCommand) Run(ctx context.Context, a *app) error {
 func runGateway(ctx context.Context, brokers kafka.Config, config gateway.Config, keys keystore.Keys, around surroundings,
 	listening func(address string),
 ) error {
+	around.writes(config.Records)
 	sealer, err := envelope.NewHybridSealer(keys)
 	if err != nil {
 		return err
@@ -99,6 +101,7 @@ type anonymizerSections struct {
 	keystoreSections
 	geoipSections
 	catalogueSections
+	recordsSections
 }
 
 type catalogueSections struct {
@@ -123,6 +126,7 @@ func (c *anonymizerCommand) Run(ctx context.Context, a *app) error {
 }
 
 func runAnonymizer(ctx context.Context, brokers kafka.Config, sections anonymizerSections, around surroundings) error {
+	around.writes(sections.Records.Format)
 	keys, err := keystore.Open(sections.Keystore.Dir)
 	if err != nil {
 		return err
@@ -149,7 +153,7 @@ func runAnonymizer(ctx context.Context, brokers kafka.Config, sections anonymize
 		func(client *kgo.Client, licences *registry.Registry) (runner, error) {
 			return anonymizer.New(sections.Anonymizer, anonymizer.Deps{
 				Client: client, Keys: keys, Opener: opener, GeoIP: places, Catalogue: metrics,
-				Registry: licences, Checks: around.checks, Telemetry: around.telemetry,
+				Registry: licences, Records: sections.Records.Format, Checks: around.checks, Telemetry: around.telemetry,
 			})
 		})
 }
@@ -162,6 +166,7 @@ type enricherCommand struct {
 type enricherSections struct {
 	Enricher enricher.Config `embed:"" prefix:"enricher." group:"Enricher"`
 	catalogueSections
+	recordsSections
 }
 
 func (enricherCommand) Help() string {
@@ -182,6 +187,7 @@ func (c *enricherCommand) Run(ctx context.Context, a *app) error {
 }
 
 func runEnricher(ctx context.Context, brokers kafka.Config, sections enricherSections, around surroundings) error {
+	around.writes(sections.Records.Format)
 	metrics, err := sections.Catalogue.load()
 	if err != nil {
 		return err
@@ -189,7 +195,7 @@ func runEnricher(ctx context.Context, brokers kafka.Config, sections enricherSec
 	return withRegistry(ctx, brokers, around, enricher.ClientOptions(sections.Enricher),
 		func(client *kgo.Client, licences *registry.Registry) (runner, error) {
 			return enricher.New(sections.Enricher, enricher.Deps{
-				Client: client, Catalogue: metrics, Registry: licences, Checks: around.checks, Telemetry: around.telemetry,
+				Client: client, Catalogue: metrics, Registry: licences, Records: sections.Records.Format, Checks: around.checks, Telemetry: around.telemetry,
 			})
 		})
 }

@@ -30,6 +30,7 @@ type simulateCommand struct {
 	kafkaSections
 	keystoreSections
 	catalogueSections
+	recordsSections
 }
 
 func (simulateCommand) Help() string {
@@ -95,7 +96,7 @@ func (c *simulateCommand) register(fleetPlay *play, config *fleet.SenderConfig) 
 		if err != nil {
 			return err
 		}
-		if err := registry.Write(ctx, client, terms); err != nil {
+		if err := registry.Write(ctx, client, c.Records.Format, terms); err != nil {
 			return err
 		}
 		return rest(ctx, c.RegisterWait)

@@ -18,6 +18,7 @@ type sinkCommand struct {
 type sinkSections struct {
 	Sink sink.Config `embed:"" prefix:"sink." group:"Sink"`
 	catalogueSections
+	recordsSections
 }
 
 func (sinkCommand) Help() string {
@@ -39,6 +40,7 @@ func (c *sinkCommand) Run(ctx context.Context, a *app) error {
 }
 
 func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config, sections sinkSections, around surroundings) (err error) {
+	around.writes(sections.Records.Format)
 	metrics, err := sections.Catalogue.load()
 	if err != nil {
 		return err
@@ -54,7 +56,8 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	service, err := sink.New(sections.Sink, sink.Deps{
-		Client: client, ClickHouse: conn, Restricted: store.Restricted(), Catalogue: metrics, Checks: around.checks, Telemetry: around.telemetry,
+		Client: client, ClickHouse: conn, Restricted: store.Restricted(), Catalogue: metrics, Records: sections.Records.Format,
+		Checks: around.checks, Telemetry: around.telemetry,
 	})
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func (p *pipeline) run(ctx context.Context, around surroundings, follow func(*re
 		if err != nil {
 			return err
 		}
-		p.Gateway.Catalogue = metrics
+		p.Gateway.Catalogue, p.Gateway.Records = metrics, p.Records.Format
 		return runGateway(working, p.brokers, p.Gateway, keys, around.part("gateway"), func(address string) {
 			p.gateway = "http://" + address
 			close(listening)

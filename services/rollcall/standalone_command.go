@@ -44,16 +44,16 @@ func (o *standaloneOptions) services() serviceSections {
 func (p *pipeline) anonymizerSections() anonymizerSections {
 	return anonymizerSections{
 		Anonymizer: p.Anonymizer, keystoreSections: keystoreSections{keystoreSection{p.keysDir()}},
-		geoipSections: p.geoipSections, catalogueSections: p.catalogueSections,
+		geoipSections: p.geoipSections, catalogueSections: p.catalogueSections, recordsSections: p.recordsSections,
 	}
 }
 
 func (p *pipeline) enricherSections() enricherSections {
-	return enricherSections{Enricher: p.Enricher, catalogueSections: p.catalogueSections}
+	return enricherSections{Enricher: p.Enricher, catalogueSections: p.catalogueSections, recordsSections: p.recordsSections}
 }
 
 func (p *pipeline) sinkSections() sinkSections {
-	return sinkSections{Sink: p.Sink, catalogueSections: p.catalogueSections}
+	return sinkSections{Sink: p.Sink, catalogueSections: p.catalogueSections, recordsSections: p.recordsSections}
 }
 
 type standaloneCommand struct {

@@ -71,13 +71,13 @@ func (s *stewardSections) session(ctx context.Context, do func(*steward, request
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	return do(&steward{
-		keys: keys, pseudonyms: pseudonyms, conn: conn, database: s.ClickHouse.Restricted(), entries: s.accessLog(),
+		keys: keys, pseudonyms: pseudonyms, conn: conn, database: s.ClickHouse.Restricted(), entries: s.accessLog(s.Records.Format),
 	}, who)
 }
 
-// accessLog returns the access log of the configured brokers.
-func (s kafkaSections) accessLog() *accesslog.Log {
-	return &accesslog.Log{Connect: func(options ...kgo.Opt) (*kgo.Client, error) {
+// accessLog returns the access log of the configured brokers, which is written in that format.
+func (s kafkaSections) accessLog(records record.Format) *accesslog.Log {
+	return &accesslog.Log{Records: records, Connect: func(options ...kgo.Opt) (*kgo.Client, error) {
 		return kafka.NewClient(s.Kafka, telemetry.Discard(), options...)
 	}}
 }

@@ -18,6 +18,7 @@ type stewardBreakingCommand struct {
 	clickhouseSections
 	keystoreSections
 	catalogueSections
+	recordsSections
 	output
 	retirementQuestion
 	Release string   `help:"The release that is planned." required:"" placeholder:"X.Y"`
@@ -77,7 +78,7 @@ func (c *stewardBreakingCommand) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return usage(err)
 	}
-	s := &steward{keys: keys, conn: conn, database: c.ClickHouse.Restricted(), entries: c.accessLog()}
+	s := &steward{keys: keys, conn: conn, database: c.ClickHouse.Restricted(), entries: c.accessLog(c.Records.Format)}
 	found, err := s.broken(ctx, who, breaking)
 	if err != nil {
 		return err

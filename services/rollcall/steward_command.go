@@ -28,6 +28,7 @@ type stewardSections struct {
 	kafkaSections
 	clickhouseSections
 	keystoreSections
+	recordsSections
 	output
 	LicenceKeyFile string `name:"licence-key-file" help:"File that holds the licence key." placeholder:"FILE" xor:"licence" required:""`
 	LicenceID      string `name:"licence-id" help:"Pseudonym of the licence, as the views show it." placeholder:"UUID" xor:"licence" required:""`

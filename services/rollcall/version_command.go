@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"rollcall/pkg/record"
 	"rollcall/pkg/telemetry"
 	schema "rollcall/schemas/avro"
 )
@@ -29,6 +30,13 @@ type versionResult struct {
 	Platform string          `json:"platform"`
 	Embedded bool            `json:"embedded_clickhouse"`
 	Schemas  []schemaVersion `json:"schemas"`
+	// What records.format may be, 1 to Current, and what it is without being set.
+	Formats recordFormats `json:"record_formats"`
+}
+
+type recordFormats struct {
+	Current  int `json:"current"`
+	Previous int `json:"previous"`
 }
 
 func (c *versionCommand) Run(a *app) error {
@@ -42,11 +50,13 @@ func (c *versionCommand) Run(a *app) error {
 			result.Schemas = append(result.Schemas, schemaVersion{name, v.Number, v.Fingerprint.String()})
 		}
 	}
+	result.Formats = recordFormats{record.Current().Number(), record.Previous().Number()}
 	return c.show(a.stdout, result, func(w *columns) {
 		w.row("version", result.Version)
 		w.row("revision", result.Revision)
 		w.row("go", result.Go+" "+result.Platform)
 		w.row("embedded ClickHouse", map[bool]string{true: "yes", false: "no: standalone needs clickhouse on the PATH"}[embedded])
+		w.row("record formats", fmt.Sprintf("current %d, previous %d", result.Formats.Current, result.Formats.Previous))
 		w.row("schemas", "")
 		for _, s := range result.Schemas {
 			w.row("  "+s.Record, fmt.Sprintf("v%d  %s", s.Number, s.Fingerprint))

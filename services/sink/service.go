@@ -19,6 +19,7 @@ import (
 
 	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
+	"rollcall/pkg/record"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
 	"rollcall/pkg/topics"
@@ -31,6 +32,7 @@ type Deps struct {
 	ClickHouse driver.Conn
 	Restricted string // database of the identities: clickhouse.Config.Restricted
 	Catalogue  *catalogue.Catalogue
+	Records    record.Format // of dead letters
 	Checks     *health.Checks
 	Telemetry  telemetry.Telemetry
 }

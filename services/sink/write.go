@@ -243,7 +243,7 @@ func (w *writer) produceLetters(ctx context.Context, b *batch) error {
 	}
 	records := make([]*kgo.Record, 0, len(b.poison))
 	for i := range b.poison {
-		value, err := record.Append(nil, &b.poison[i])
+		value, err := record.AppendAs(w.deps.Records, nil, &b.poison[i])
 		if err != nil {
 			return fmt.Errorf("encode a dead letter: %w", err)
 		}

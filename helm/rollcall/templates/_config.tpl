@@ -73,6 +73,11 @@ replication_factor: {{ .topics.replicationFactor }}
 min_in_sync: {{ .topics.minInSync }}
 {{- end -}}
 
+{{- /* The section records. */ -}}
+{{- define "rollcall.config.records" -}}
+format: {{ toString .records.format | quote }}
+{{- end -}}
+
 {{- /*
 The whole configuration of a service as YAML; dict root, part. What the chart decides
 wins over the service's own settings: the schema refuses those that would clash.
@@ -82,10 +87,12 @@ wins over the service's own settings: the schema refuses those that would clash.
 {{- $config := dict -}}
 {{- $_ := set $config "kafka" (include "rollcall.config.kafka" (dict "root" .root "part" .part "as" $own.kafka) | fromYaml) -}}
 {{- $config = merge $config (include "rollcall.config.observed" .root | fromYaml) -}}
+{{- $_ := set $config "records" (include "rollcall.config.records" .root.Values | fromYaml) -}}
 {{- $section := deepCopy $own.config -}}
 {{- if eq .part "gateway" -}}
 {{- $_ := set $section "listen" (ternary ":8443" ":8080" (ne $own.tls.secretName "")) -}}
 {{- $_ := set $section "drain_timeout" (printf "%ds" (int $own.drainTimeoutSeconds)) -}}
+{{- $_ := set $section "shutdown_delay" (printf "%ds" (int $own.shutdownDelaySeconds)) -}}
 {{- if $own.tls.secretName -}}
 {{- $_ := set $section "tls_cert_file" "/etc/rollcall/tls/tls.crt" -}}
 {{- $_ := set $section "tls_key_file" "/etc/rollcall/tls/tls.key" -}}

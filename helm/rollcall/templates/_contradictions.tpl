@@ -31,7 +31,7 @@ the value's path.
 {{- fail (printf "%s.replicas: %d is more than topics.partitions %d: the rest would stand idle" $part (int $own.replicas) $partitions) -}}
 {{- end -}}
 {{- if lt (int (include "rollcall.grace" $own)) (int (include "rollcall.drain" $own)) -}}
-{{- fail (printf "%s.terminationGracePeriodSeconds: %s is less than the %s that a stop may take (preStopSeconds, twice drainTimeoutSeconds, and 10)" $part (include "rollcall.grace" $own) (include "rollcall.drain" $own)) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds: %s is less than the %s that a stop may take (shutdownDelaySeconds, twice drainTimeoutSeconds, and 10)" $part (include "rollcall.grace" $own) (include "rollcall.drain" $own)) -}}
 {{- end -}}
 {{- end -}}
 {{- include "rollcall.contradictions.credentials" . -}}

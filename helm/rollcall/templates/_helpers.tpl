@@ -102,7 +102,7 @@ seccompProfile:
 
 {{- /* Seconds that a service may take to stop, and so the least grace; dict values, drain. */ -}}
 {{- define "rollcall.drain" -}}
-{{- add (default 0 .preStopSeconds) (mul 2 (default 15 .drainTimeoutSeconds)) 10 -}}
+{{- add (default 0 .shutdownDelaySeconds) (mul 2 (default 15 .drainTimeoutSeconds)) 10 -}}
 {{- end -}}
 
 {{- define "rollcall.grace" -}}
