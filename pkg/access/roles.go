@@ -61,7 +61,6 @@ func definer() Role {
 			reads("steps_month", "v1_compliance"),
 			reads("quality_day", "v1_data_quality, v1_coverage, v1_metric_quality, v1_unknown_metrics"),
 			reads("clock_day", "v1_clock_skew"),
-			reads("shards_*", "on a cluster: what the views put together from all shards"),
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
+	"rollcall/pkg/access"
 	"rollcall/pkg/telemetry"
 )
 
@@ -71,7 +72,7 @@ func (c Config) ShardDatabase() string {
 	if !c.Clustered() {
 		return c.Database
 	}
-	return c.Database + "_shard"
+	return access.ShardDatabase(c.Database)
 }
 
 // Shards returns how to reach the tables of each shard, in their order: its database,

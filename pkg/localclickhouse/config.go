@@ -207,7 +207,7 @@ func forgetLogs(l layout) error {
 // say; where another user has one, default may do no more than what the terminal needs.
 func writeUsers(l layout, o Options) error {
 	loopback := []string{"127.0.0.1", "::1"}
-	file := access.UsersFile{Databases: o.Databases, Administrators: []access.Administrator{{Name: "default", Networks: loopback}}}
+	file := access.UsersFile{Databases: o.Databases, Clustered: o.Remote.Name != "", Administrators: []access.Administrator{{Name: "default", Networks: loopback}}}
 	if len(file.Databases) == 0 {
 		file.Databases = []string{access.DefaultDatabase}
 	}

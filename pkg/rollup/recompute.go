@@ -81,8 +81,8 @@ func (r *Recomputer) Compute(ctx context.Context, day time.Time) (*Computation, 
 	}
 	r.tables++
 	c := &Computation{recomputer: r, day: day.Format(time.DateOnly), staging: stagingPrefix + r.name + "_" + strconv.Itoa(r.tables)}
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+c.staging+" AS licence_day"); err != nil {
-		return nil, fmt.Errorf("make the staging table of %s: %w", c.day, err)
+	if err := r.stage(ctx, c.staging, "licence_day"); err != nil {
+		return nil, err
 	}
 	if err := c.fill(ctx); err != nil {
 		return nil, errors.Join(err, c.Discard(ctx))
@@ -102,6 +102,9 @@ func (c *Computation) fill(ctx context.Context) error {
 		FROM (SELECT toString(source) AS source, max(position) AS reached FROM dirty_days WHERE day = {day:Date} GROUP BY source)`
 	if err := c.recomputer.conn.QueryRow(ctx, marks, chgo.Named("day", c.day)).Scan(&readAt, &sources, &positions); err != nil {
 		return fmt.Errorf("read the marks of %s: %w", c.day, err)
+	}
+	if err := c.recomputer.catchUp(ctx); err != nil {
+		return err
 	}
 	const rows = ` (day, licence_id, application, metric_id, metric, value, suspect, sessions, computed_at, source, position)
 		SELECT day, licence_id, application, metric_id, kinds.name, value, suspect, sessions, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), '', 0

@@ -18,7 +18,8 @@ type Over struct {
 // Where a row stands, as the sink places it (pkg/clickhouse.ShardOf, ShardOfPartition);
 // Distributed tables take the remainder by the number of shards.
 const (
-	byLicence      = "toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615)))"
+	// ByLicence is SQL over a row's licence_id.
+	ByLicence      = "toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615)))"
 	byPartition    = "partition"
 	bySource       = "source_partition"
 	bySequence     = "sequence"
@@ -30,10 +31,10 @@ const (
 // others are whole on every shard, or speak of one shard alone.
 func spread() map[string]string {
 	return map[string]string{
-		"session_days": byLicence, "licence_day": byLicence, "installation_day": byLicence, "reporting_day": byLicence, "retirement_day": byLicence,
-		"peak_day": byLicence, "steps_month": byLicence, "quarantine_history": byLicence,
+		"session_days": ByLicence, "licence_day": ByLicence, "installation_day": ByLicence, "reporting_day": ByLicence, "retirement_day": ByLicence,
+		"peak_day": ByLicence, "steps_month": ByLicence, "quarantine_history": ByLicence,
 		"receipts": byPartition, "receipt_ranges": byPartition, "dead_letters": bySource, "clock_day": anywhere,
-		"@restricted@.identities": byLicence, "@restricted@.access_log": bySequence,
+		"@restricted@.identities": ByLicence, "@restricted@.access_log": bySequence,
 	}
 }
 
@@ -75,7 +76,7 @@ func Layer(over Over) ([]string, error) {
 			made = append(made, over.distributed(shardsOfPrefix+o.name, o.name, anywhere)...)
 			made = append(made, view(o.name, o.columns+"\nAS "+added+"\n"+o.comment)...)
 		case slices.Contains(ofOneLicence(), o.name):
-			made = append(made, over.distributed(shardsOfPrefix+o.name, o.name, byLicence)...)
+			made = append(made, over.distributed(shardsOfPrefix+o.name, o.name, ByLicence)...)
 			made = append(made, view(o.name, o.columns+"\nDEFINER = rollcall_definer SQL SECURITY DEFINER\nAS SELECT * FROM "+shardsOfPrefix+o.name+"\n"+o.comment)...)
 		case strings.HasPrefix(o.name, "v1_"):
 			text := wholeEverywhere.ReplaceAllString(o.body, "$1 "+over.Shard.Main+".$2")

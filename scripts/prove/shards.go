@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,7 +35,7 @@ type shardsPlan struct {
 // shards, takes servers away meanwhile, and compares all of them.
 func proveShards(ctx context.Context, env *Environment) (string, bool, error) {
 	plan := Choose(env, shardsPlan{
-		fleet: tinyFleet(), load: 12 * time.Second, quiet: 2 * time.Second, killed: time.Second, away: 4 * time.Second, sinks: 1, shards: 2, partitions: 4,
+		fleet: shardsFleet(), load: 12 * time.Second, quiet: 2 * time.Second, killed: time.Second, away: 4 * time.Second, sinks: 1, shards: 2, partitions: 4,
 	}, shardsPlan{
 		fleet: fleet.Proof(), load: 150 * time.Second, quiet: 15 * time.Second, killed: 5 * time.Second, away: time.Minute, sinks: 2, shards: 2, partitions: 6,
 	})
@@ -41,7 +43,10 @@ func proveShards(ctx context.Context, env *Environment) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	p, err := startPipeline(ctx, env, pipelineOptions{Name: "shards", Simulated: true, Cluster: testbed.ClusterOptions{Partitions: plan.partitions}})
+	p, err := startPipeline(ctx, env, pipelineOptions{Name: "shards", Simulated: true, Cluster: testbed.ClusterOptions{
+		Partitions:      plan.partitions,
+		ServiceSettings: map[string]testbed.Settings{testbed.Sink: {"sink.rollup.min_interval": "5s"}},
+	}})
 	if err != nil {
 		return "", false, err
 	}
@@ -62,6 +67,13 @@ func proveShards(ctx context.Context, env *Environment) (string, bool, error) {
 	}
 	replicated, complete, err := replicatedTables(ctx, env)
 	return figure + ";\n\t\t" + replicated, holds && complete, err
+}
+
+// shardsFleet is as small as lets every view have rows on each shard.
+func shardsFleet() fleet.Options {
+	o := tinyFleet()
+	o.Licences, o.Installations, o.Days, o.LateDays = 14, 50, 3, 2
+	return o
 }
 
 // shardsProof is the proof under way.
@@ -149,36 +161,61 @@ func (s *shardsProof) conclude(ctx context.Context) (string, bool, error) {
 			return "", false, fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	if err := s.quarantineOne(ctx); err != nil {
-		return "", false, err
-	}
-	if err := s.computeAll(ctx); err != nil {
-		return "", false, err
-	}
-	single, err := s.rowsOfViews(ctx, s.conn)
-	if err != nil {
+	if err := s.stopAll(ctx); err != nil {
 		return "", false, err
 	}
 	holds := s.whileKilled > 0 && s.whileAway > 0
 	parts := []string{fmt.Sprintf("%d deliveries, %d of them while a server was killed, %d while a shard was away for %v", s.delivered.Load(), s.whileKilled, s.whileAway, s.plan.away)}
 	for _, c := range s.copies {
-		text, exact, err := s.compare(ctx, c, single)
+		text, exact, err := s.compare(ctx, c)
 		if err != nil {
 			return "", false, fmt.Errorf("%s: %w", c.name, err)
 		}
 		parts, holds = append(parts, text), holds && exact
 	}
-	return strings.Join(parts, ";\n\t\t"), holds, nil
+	// With something in quarantine, every view has something to say.
+	if err := errors.Join(s.quarantine(ctx), s.computeAll(ctx)); err != nil {
+		return "", false, err
+	}
+	compared, alike, err := s.compareViews(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	weight, err := s.weigh(ctx)
+	return strings.Join(append(parts, compared, weight.String()), ";\n\t\t"), holds && alike, err
 }
 
-// compare judges one copy: by the truth, by the topic, and by the views of one server.
-func (s *shardsProof) compare(ctx context.Context, c *shardedCopy, single viewRows) (string, bool, error) {
+// compareViews compares every row of every view of each copy with one server's.
+func (s *shardsProof) compareViews(ctx context.Context) (string, bool, error) {
+	single, err := s.rowsOfViews(ctx, s.conn)
+	if err != nil {
+		return "", false, err
+	}
+	var parts []string
+	alike := true
+	for _, c := range s.copies {
+		rows, err := s.rowsOfViews(ctx, c.conn)
+		if err != nil {
+			return "", false, fmt.Errorf("%s: %w", c.name, err)
+		}
+		different, filled := single.differences(s.env, c.name, rows)
+		alike = alike && different == 0 && filled >= filledViews
+		parts = append(parts, fmt.Sprintf("%s: %d views, %d of them with rows, %d rows, %d differ from one server's", c.name, len(rows), filled, rows.total(), different))
+	}
+	return strings.Join(parts, "; "), alike, nil
+}
+
+// compare judges one copy by the truth and by the topic.
+func (s *shardsProof) compare(ctx context.Context, c *shardedCopy) (string, bool, error) {
 	report, err := audit.Audit(ctx, s.admin, c.conn, audit.Options{})
 	if err != nil {
 		return "", false, err
 	}
-	// What is in quarantine is no difference: the truth of its licence is left out.
 	cells, err := oracle.Verify(ctx, c.conn, s.devices.Truth(), s.licenceID, oracle.Options{})
+	if err != nil {
+		return "", false, err
+	}
+	live, err := oracle.Verify(ctx, c.conn, s.devices.Truth(), s.licenceID, oracle.Options{Live: true})
 	if err != nil {
 		return "", false, err
 	}
@@ -186,22 +223,19 @@ func (s *shardsProof) compare(ctx context.Context, c *shardedCopy, single viewRo
 	if err != nil {
 		return "", false, err
 	}
-	rows, err := s.rowsOfViews(ctx, c.conn)
-	if err != nil {
-		return "", false, err
+	for _, d := range slices.Concat(cells.Examples, live.Examples) {
+		s.env.Say("%s: %s", c.name, d)
 	}
-	different, filled := single.differences(s.env, c.name, rows)
-	exact := cells.CellsCompared > 0 && cells.Wrong() == 0 && report.OK() && report.Offsets > 0 && different == 0 && filled >= filledViews && placed.exact()
-	return fmt.Sprintf("%s: %s; audit: %d offsets, %d missing, %d session-days without their state; %s; %d views, %d of them with rows, %d rows: %d differ from one server's",
-		c.name, cells, report.Offsets, report.Missing, report.StateMissing, placed, len(rows), filled, rows.total(), different), exact, nil
+	exact := cells.CellsCompared > 0 && cells.Wrong() == 0 && live.CellsCompared > 0 && live.Wrong() == 0 && report.OK() && report.Offsets > 0 && placed.exact()
+	return fmt.Sprintf("%s: v1_licence_day: %s; v1_licence_day_live: %s; audit: %d offsets, %d missing, %d session-days without their state; %s",
+		c.name, cells, live, report.Offsets, report.Missing, report.StateMissing, placed), exact, nil
 }
 
-// computeAll stops what computes by and by, and computes all that is left at once.
-func (s *shardsProof) computeAll(ctx context.Context) error {
+// stopAll stops the services: nothing computes by and by any more.
+func (s *shardsProof) stopAll(ctx context.Context) error {
 	if err := s.cluster.Stop(ctx); err != nil {
 		return err
 	}
-	shards := s.allShards()
 	for _, c := range s.copies {
 		for _, sink := range c.sinks {
 			if err := sink.Stop(ctx); err != nil {
@@ -209,15 +243,23 @@ func (s *shardsProof) computeAll(ctx context.Context) error {
 			}
 		}
 	}
-	s.env.Say("computing what is left on %d servers", len(shards))
-	for _, conn := range shards {
-		recomputer, err := rollup.New(rollup.Config{}, conn, telemetry.Discard())
-		if err != nil {
-			return err
-		}
-		if _, err := recomputer.Settle(ctx); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+// computeAll computes all that is left at once.
+func (s *shardsProof) computeAll(ctx context.Context) error {
+	shards := s.allShards()
+	s.env.Say("computing what is left on %d servers", len(shards))
+	group, ctx := errgroup.WithContext(ctx)
+	for _, conn := range shards {
+		group.Go(func() error {
+			recomputer, err := rollup.New(rollup.Config{}, conn, telemetry.Discard())
+			if err != nil {
+				return err
+			}
+			_, err = recomputer.Settle(ctx)
+			return err
+		})
+	}
+	return group.Wait()
 }

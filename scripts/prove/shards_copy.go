@@ -11,7 +11,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"rollcall/pkg/access"
 	"rollcall/pkg/audit"
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/localclickhouse"
@@ -40,7 +39,7 @@ func (p *pipeline) startCopy(ctx context.Context, name string, shards, sinks int
 	var addresses []string
 	for shard, port := range ports {
 		server, err := p.env.ClickHouse(ctx, fmt.Sprintf("%s-%d", name, shard+1), testbed.ClickHouseOptions{
-			TCPPort: port, Remote: remote, Databases: clusterDatabases(),
+			TCPPort: port, Remote: remote,
 		})
 		if err != nil {
 			return nil, err
@@ -61,10 +60,6 @@ func (p *pipeline) startCopy(ctx context.Context, name string, shards, sinks int
 		}
 	}
 	return c, nil
-}
-
-func clusterDatabases() []string {
-	return []string{access.DefaultDatabase, clickhouse.Config{Database: access.DefaultDatabase, Cluster: clickhouse.Cluster{Name: "any"}}.ShardDatabase()}
 }
 
 // remoteServers lays out a cluster of one server a shard, on free ports.

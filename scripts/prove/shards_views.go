@@ -20,7 +20,7 @@ type viewRows map[string][]string
 // apart are columns that say when something was written, not what.
 func apart() []string {
 	return []string{
-		"v1_data_quality.delay_median_s", "v1_data_quality.delay_p99_s", "v1_licence_day.computed_at", "v1_licence_usage.computed_at", "v1_partner_licence_day.computed_at",
+		"v1_data_quality.delay_median_s", "v1_data_quality.delay_p99_s", "v1_licence_day.computed_at", "v1_licence_usage.computed_at", "v1_licence_day_live.computed_at", "v1_partner_licence_day.computed_at",
 		"v1_quarantine.at", "v1_metrics.updated_at",
 	}
 }
@@ -105,16 +105,18 @@ func (s *shardsProof) allShards() []driver.Conn {
 	return all
 }
 
-// quarantineOne takes one installation out of the counts everywhere, by the command: not
-// one of the truth's cells then, so the licence that sent most is spared.
-func (s *shardsProof) quarantineOne(ctx context.Context) error {
-	var licence, session string
-	const query = `SELECT toString(licence_id), toString(session_id) FROM session_days WHERE empty(` + "`values`" + `) OR 1 ORDER BY licence_id, day, session_id LIMIT 1`
-	if err := s.conn.QueryRow(ctx, query).Scan(&licence, &session); err != nil {
-		return fmt.Errorf("choose a session: %w", err)
+// quarantine takes a session of some licences out of the counts everywhere, by the command.
+func (s *shardsProof) quarantine(ctx context.Context) error {
+	var chosen []struct {
+		Licence string `ch:"licence"`
+		Session string `ch:"session"`
 	}
-	for _, action := range []string{"add", "remove"} {
-		arguments := []string{"quarantine", action, "--licence", licence, "--session", session, "--reason", "proof", "--by", "proof"}
+	const query = `SELECT toString(licence_id) AS licence, toString(min(session_id)) AS session FROM session_days GROUP BY licence_id ORDER BY licence_id LIMIT 3`
+	if err := s.conn.Select(ctx, &chosen, query); err != nil {
+		return fmt.Errorf("choose sessions: %w", err)
+	}
+	for _, of := range chosen {
+		arguments := []string{"quarantine", "add", "--licence", of.Licence, "--session", of.Session, "--reason", "proof", "--by", "proof"}
 		if _, err := s.cluster.Command(ctx, arguments...); err != nil {
 			return err
 		}

@@ -20,8 +20,6 @@ type ClickHouseOptions struct {
 	Users []access.User
 	// TCPPort is that of the native protocol; 0: a free one.
 	TCPPort int
-	// Databases of Rollcall's tables whose views may be read; none: rollcall.
-	Databases []string
 	// Remote, ZooKeeper and Macros make the server one of a cluster, as in localclickhouse.
 	Remote    localclickhouse.Remote
 	ZooKeeper []string
@@ -56,7 +54,7 @@ func StartClickHouse(ctx context.Context, dir string, o ClickHouseOptions) (*Cli
 	}
 	options := localclickhouse.Options{
 		Dir: dir, MemoryBytes: o.MemoryBytes, LibraryPath: library, Users: o.Users,
-		TCPPort: o.TCPPort, Databases: o.Databases, Remote: o.Remote, ZooKeeper: o.ZooKeeper, Macros: o.Macros,
+		TCPPort: o.TCPPort, Remote: o.Remote, ZooKeeper: o.ZooKeeper, Macros: o.Macros,
 	}
 	if options.TCPPort == 0 {
 		if options.TCPPort, err = FreePort(); err != nil {
