@@ -40,7 +40,7 @@ test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the
 
 .PHONY: parts
 parts: go ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
-	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium spdx-tools helm kubeconform helm-docs; \
+	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium spdx-tools zookeeper helm kubeconform helm-docs; \
 	  echo "parts took $$((SECONDS - start)) s"
 
 .PHONY: plots
