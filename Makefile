@@ -82,12 +82,14 @@ generate: ## Write the generated files again.
 	$(GO) run ./scripts/dictionary
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -update
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -update
+	$(GO) run ./scripts/scaling
 	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs ../../deploy/telemetry/dashboards
 
 .PHONY: check-generate
 check-generate: ## Fail where a generated file is stale.
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -count 1
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -count 1
+	$(GO) run ./scripts/scaling -check
 	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs --check ../../deploy/telemetry/dashboards
 
 .PHONY: helm
