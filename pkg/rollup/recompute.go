@@ -11,6 +11,7 @@ import (
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"go.opentelemetry.io/otel/attribute"
 
 	"rollcall/pkg/telemetry"
 )
@@ -46,6 +47,12 @@ func New(cfg Config, conn driver.Conn, tel telemetry.Telemetry) (*Recomputer, er
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	return &Recomputer{cfg: cfg.WithDefaults(), conn: conn, tel: tel, meters: m, name: hex.EncodeToString(random[:]), now: time.Now}, nil
+}
+
+// OfShard makes what is measured tell of this shard of several, from 1. To be called
+// before the first computation.
+func (r *Recomputer) OfShard(number int) {
+	r.meters.shard = []attribute.KeyValue{attribute.Int("rollcall.shard", number)}
 }
 
 // frozen reports whether the day's session-days may be incomplete.

@@ -85,10 +85,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
 		terms: map[partition]uint64{}, held: map[partition]string{},
 	}
-	for _, conn := range deps.ClickHouse {
+	for i, conn := range deps.ClickHouse {
 		recomputer, err := rollup.New(cfg.Rollup, conn, deps.Telemetry)
 		if err != nil {
 			return nil, fmt.Errorf("sink: %w", err)
+		}
+		if len(deps.ClickHouse) > 1 {
+			recomputer.OfShard(i + 1)
 		}
 		s.rollups = append(s.rollups, recomputer)
 	}
