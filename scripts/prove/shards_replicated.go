@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -13,12 +14,10 @@ import (
 	"rollcall/scripts/testbed"
 )
 
-// readOnly is the code with which a Replicated table answers an ALTER in this build of the
-// engine, which has no port for replicas to find each other by.
-const readOnly = 242
-
-// noSuchColumn is that of an ALTER about a column that such a one would have added.
-const noSuchColumn = 47
+// refusals are the codes with which a Replicated table answers an ALTER in this build of
+// the engine, which has no port for replicas to find each other by: it stays read-only, as
+// if it were being shut down, and lacks the column that an earlier one would have added.
+var refusals = []int32{242, 236, 47}
 
 var madeTable = regexp.MustCompile(`^CREATE TABLE IF NOT EXISTS (?:(\w+)\.)?(\w+)\n`)
 
@@ -91,7 +90,7 @@ func (r *replicatedRun) statement(ctx context.Context, config clickhouse.Config,
 		return nil
 	}
 	err := r.conn.Exec(ctx, text)
-	if code, _ := clickhouse.Code(err); strings.HasPrefix(text, "ALTER TABLE") && (code == readOnly || code == noSuchColumn && r.refused > 0) {
+	if code, _ := clickhouse.Code(err); strings.HasPrefix(text, "ALTER TABLE") && slices.Contains(refusals, code) {
 		r.refused++
 		return nil
 	}

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,7 +27,7 @@ type ZooKeeper struct {
 	child *childprocess.Child
 }
 
-// StartZooKeeper starts a server in dir and returns once it takes connections.
+// StartZooKeeper starts a server in dir and returns once it serves.
 func StartZooKeeper(ctx context.Context, dir string, progress io.Writer) (*ZooKeeper, error) {
 	store, err := partstore.Open(progress)
 	if err != nil {
@@ -70,17 +72,16 @@ func StartZooKeeper(ctx context.Context, dir string, progress io.Writer) (*ZooKe
 	return z, nil
 }
 
-// await returns once the server takes connections.
+// await returns once the server serves: it takes connections before.
 func (z *ZooKeeper) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, zooKeeperLimit)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	var dialer net.Dialer
 	for {
-		conn, err := dialer.DialContext(ctx, "tcp", z.Address())
+		err := z.serves(ctx)
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
 		if !z.child.Running() {
 			return fmt.Errorf("ZooKeeper ended at its start: %w", err)
@@ -91,6 +92,32 @@ func (z *ZooKeeper) await(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// serves asks for the server's state with its command of four letters, which has a mode
+// only when it serves.
+func (z *ZooKeeper) serves(ctx context.Context) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", z.Address())
+	if err != nil {
+		return fmt.Errorf("connect to ZooKeeper: %w", err)
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("ask ZooKeeper: %w", err)
+	}
+	if _, err := conn.Write([]byte("srvr")); err != nil {
+		return fmt.Errorf("ask ZooKeeper: %w", err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		return fmt.Errorf("ask ZooKeeper: %w", err)
+	}
+	if !strings.Contains(string(answer), "Mode: ") {
+		return errors.New("ZooKeeper does not serve yet")
+	}
+	return nil
 }
 
 // Address is host:port for clients.
