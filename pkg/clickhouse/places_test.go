@@ -21,7 +21,7 @@ func TestPlacesAreThoseOfTheSQL(t *testing.T) {
 		for range 50 {
 			licence := uuid.New()
 			var place uint64
-			query := "SELECT " + migrations.ByLicence + " % {shards:UInt8} FROM (SELECT toUUID({licence:String}) AS licence_id)"
+			query := "SELECT toUInt64(" + migrations.ByLicence + " % {shards:UInt8}) FROM (SELECT toUUID({licence:String}) AS licence_id)"
 			if err := conn.QueryRow(t.Context(), query, named("licence", licence.String()), named("shards", shards)).Scan(&place); err != nil {
 				t.Fatal(err)
 			}
