@@ -16,7 +16,6 @@ type assumed struct {
 	replicas              float64 // of each shard
 	freshness             float64 // seconds from a change of a day to its rollup
 	threads, duty         float64 // sink.rollup.threads; share of the time that licence_day takes (sink.rollup.duty_percent)
-	beside                float64 // the same of what is computed beside (sink.rollup.answers_duty_percent)
 	storeMemory           float64 // GiB of a server of ClickHouse
 	serverDisk            float64 // GB of a server of ClickHouse that are planned to be used
 	brokerCPU             float64 // of three brokers, beside what the services take: as much as the gateway again
@@ -26,7 +25,7 @@ type assumed struct {
 func assumptions() assumed {
 	return assumed{
 		reportsADay: 2, sessionDaysADay: 1.2, installationsALicence: 50, peak: 4, busy: 0.5, fewest: 2, podCPUs: 2, brokerCopies: 3, replicas: 2,
-		freshness: 60, threads: 4, duty: 0.25, beside: 0.05, storeMemory: 16, serverDisk: 4000, brokerCPU: 1, cpuHour: 0.04, gbMonth: 0.10,
+		freshness: 60, threads: 4, duty: 0.25, storeMemory: 16, serverDisk: 4000, brokerCPU: 1, cpuHour: 0.04, gbMonth: 0.10,
 	}
 }
 
@@ -81,7 +80,8 @@ func plan(installations float64, m measured, a assumed) deployment {
 	d.servers = d.shards * a.replicas
 	d.storeGB, d.serverGB = perCopy*a.replicas, perCopy/d.shards
 	// Every replica merges and stores what its shard gets; one of them computes.
-	d.storeCPUs = math.Ceil(d.highest*m.store/1e6/d.shards/a.busy) + math.Ceil(a.threads*a.duty+a.beside)
+	// The threads of a computation are busy a part of the time, but all of them at once.
+	d.storeCPUs = math.Ceil(d.highest*m.store/1e6/d.shards/a.busy) + a.threads
 	d.memoryGB += d.servers * a.storeMemory
 
 	records := installations * a.reportsADay
