@@ -31,6 +31,18 @@ func onCluster(role string) []Grant {
 	return nil
 }
 
+// within returns in which of the databases the role has its grants: the one over all
+// shards, for who asks and what answers, and that of a shard, for who makes and fills it.
+func (r Role) within(main, shard string) []string {
+	switch r.Name {
+	case RoleMigrator, Definer:
+		return []string{main, shard}
+	case RoleSink, RoleQuarantine:
+		return []string{shard}
+	}
+	return []string{main}
+}
+
 // clustered returns the roles with what they need on a cluster.
 func clustered(roles []Role) []Role {
 	all := slices.Clone(roles)

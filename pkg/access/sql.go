@@ -16,17 +16,17 @@ var noPassword = strings.Repeat("0", 64)
 // have passwords. The order leaves no moment in which a partner's role could read
 // unfiltered rows.
 func Statements(database string, partners []Partner) ([]string, error) {
-	return statements([]string{database}, Roles(), partners)
+	return statements(database, func(Role) []string { return []string{database} }, Roles(), partners)
 }
 
 // ClusterStatements is Statements for each server of a cluster, which has the database
 // over all shards and that of its own shard.
 func ClusterStatements(database string, partners []Partner) ([]string, error) {
-	return statements([]string{database, ShardDatabase(database)}, clustered(Roles()), partners)
+	within := func(role Role) []string { return role.within(database, ShardDatabase(database)) }
+	return statements(database, within, clustered(Roles()), partners)
 }
 
-func statements(databases []string, roles []Role, partners []Partner) ([]string, error) {
-	database := databases[0]
+func statements(database string, within func(Role) []string, roles []Role, partners []Partner) ([]string, error) {
 	if !databaseName.MatchString(database) {
 		return nil, fmt.Errorf("%q is no name for a database", database)
 	}
@@ -47,12 +47,10 @@ func statements(databases []string, roles []Role, partners []Partner) ([]string,
 		all = append(all, p.statement(roles))
 	}
 	for _, role := range roles {
-		for _, database := range databases {
-			all = append(all, policies(role, database, partners)...)
-		}
+		all = append(all, policies(role, database, partners)...)
 	}
 	for _, role := range roles {
-		all = append(all, grant(role, databases))
+		all = append(all, grant(role, within(role)))
 	}
 	for _, p := range partners {
 		all = append(all, "GRANT "+RolePartner+" TO "+p.Account())

@@ -172,13 +172,14 @@ func (f UsersFile) roles() []Role {
 	return Roles()
 }
 
-// databases are those that the file speaks of.
-func (f UsersFile) databases() []string {
-	all := slices.Clone(f.Databases)
-	if f.Clustered {
-		for _, database := range f.exact() {
-			all = append(all, ShardDatabase(database))
-		}
+// databases are those in which a role has its grants.
+func (f UsersFile) databases(role Role) []string {
+	if !f.Clustered {
+		return f.Databases
+	}
+	var all []string
+	for _, database := range f.exact() {
+		all = append(all, role.within(database, ShardDatabase(database))...)
 	}
 	return all
 }
@@ -191,7 +192,7 @@ func (f UsersFile) exact() []string {
 // grants are those of a role over all databases.
 func (f UsersFile) grants(role Role) []string {
 	var all []string
-	for _, database := range f.databases() {
+	for _, database := range f.databases(role) {
 		if strings.HasSuffix(database, "*") {
 			if role.NoLogin {
 				all = append(all, "GRANT SELECT ON "+database+".*")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
@@ -128,6 +129,12 @@ func OpenShards(ctx context.Context, cfg Config, tel telemetry.Telemetry) ([]dri
 		conns = append(conns, conn)
 	}
 	return conns, nil
+}
+
+// Foreground makes what is inserted through a table over all shards be on its shard when
+// it is acknowledged. It is no setting of the connection: those who only read may not set it.
+func Foreground(ctx context.Context) context.Context {
+	return chgo.Context(ctx, chgo.WithSettings(chgo.Settings{"async_insert": 0, "distributed_foreground_insert": 1}))
 }
 
 // CloseAll closes connections.

@@ -100,10 +100,6 @@ func (c Config) options() (*chgo.Options, error) {
 		// acknowledged: never left to the server's buffer of asynchronous inserts.
 		Settings: chgo.Settings{"async_insert": 0},
 	}
-	if c.Clustered() {
-		// What is written through the tables over all shards is there when acknowledged too.
-		options.Settings["distributed_foreground_insert"] = 1
-	}
 	if c.replicated {
 		options.Settings["insert_quorum"] = "auto"
 	}

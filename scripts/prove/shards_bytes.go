@@ -19,7 +19,7 @@ type bytesOnDisk struct {
 func (s *shardsProof) weigh(ctx context.Context) (bytesOnDisk, error) {
 	var b bytesOnDisk
 	for _, table := range []string{"session_days", "receipts", "licence_day"} {
-		if err := s.conn.Exec(ctx, "OPTIMIZE TABLE "+table+" FINAL"); err != nil {
+		if err := s.conn.Exec(ctx, "OPTIMIZE TABLE "+table+" FINAL"); err != nil { //nolint:misspell // the statement is ClickHouse's
 			return b, fmt.Errorf("merge %s: %w", table, err)
 		}
 	}

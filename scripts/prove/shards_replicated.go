@@ -54,7 +54,7 @@ func replicatedTables(ctx context.Context, env *Environment) (string, bool, erro
 			return "", false, err
 		}
 	}
-	return r.conclude(ctx, config)
+	return r.conclude(ctx)
 }
 
 // replicatedRun is the DDL under way.
@@ -126,7 +126,7 @@ func (r *replicatedRun) use(ctx context.Context, config clickhouse.Config, datab
 }
 
 // conclude compares what the server has with what was to be.
-func (r *replicatedRun) conclude(ctx context.Context, config clickhouse.Config) (string, bool, error) {
+func (r *replicatedRun) conclude(ctx context.Context) (string, bool, error) {
 	var rows []struct {
 		Database string `ch:"database"`
 		Table    string `ch:"name"`
