@@ -40,7 +40,7 @@ test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the
 
 .PHONY: parts
 parts: go ## Fetch the real parts that tests and proofs run (Kafka, ClickHouse, GeoIP, Avro peers) into the per-user cache.
-	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium spdx-tools helm kubeconform helm-docs; \
+	@start=$$SECONDS; $(PARTS) -check test; $(PARTS) clickhouse kafka geoip fastavro avro-java page-check chromium spdx-tools zookeeper helm kubeconform helm-docs; \
 	  echo "parts took $$((SECONDS - start)) s"
 
 .PHONY: plots
@@ -82,12 +82,14 @@ generate: ## Write the generated files again.
 	$(GO) run ./scripts/dictionary
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -update
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -update
+	$(GO) run ./scripts/scaling
 	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs ../../deploy/telemetry/dashboards
 
 .PHONY: check-generate
 check-generate: ## Fail where a generated file is stale.
 	$(GO) test ./schemas/... ./pkg/access ./pkg/staticpage ./services/rollcall -run 'Generated|Golden' -count 1
 	$(GO) test -tags embedded ./scripts/datamap -run Generated -count 1
+	$(GO) run ./scripts/scaling -check
 	cd scripts/dashboards && npm ci --silent --ignore-scripts && node dashboards.mjs --check ../../deploy/telemetry/dashboards
 
 .PHONY: helm

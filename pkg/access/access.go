@@ -23,6 +23,8 @@ const (
 	Engine Scope = "engine"
 	// Account names a user: SET DEFINER makes views that read with its rights.
 	Account Scope = "account"
+	// Server is the server as a whole, or one of its own tables, named with its database.
+	Server Scope = "server"
 )
 
 // Privileges, as ClickHouse names them, that say who reads and who writes.

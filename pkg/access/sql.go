@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,13 +16,23 @@ var noPassword = strings.Repeat("0", 64)
 // have passwords. The order leaves no moment in which a partner's role could read
 // unfiltered rows.
 func Statements(database string, partners []Partner) ([]string, error) {
+	return statements(database, func(Role) []string { return []string{database} }, Roles(), partners)
+}
+
+// ClusterStatements is Statements for each server of a cluster, which has the database
+// over all shards and that of its own shard.
+func ClusterStatements(database string, partners []Partner) ([]string, error) {
+	within := func(role Role) []string { return role.within(database, ShardDatabase(database)) }
+	return statements(database, within, clustered(Roles()), partners)
+}
+
+func statements(database string, within func(Role) []string, roles []Role, partners []Partner) ([]string, error) {
 	if !databaseName.MatchString(database) {
 		return nil, fmt.Errorf("%q is no name for a database", database)
 	}
 	if err := validatePartners(partners); err != nil {
 		return nil, err
 	}
-	roles := Roles()
 	if err := Validate(roles); err != nil {
 		return nil, err
 	}
@@ -39,7 +50,7 @@ func Statements(database string, partners []Partner) ([]string, error) {
 		all = append(all, policies(role, database, partners)...)
 	}
 	for _, role := range roles {
-		all = append(all, grant(role, database))
+		all = append(all, grant(role, within(role)))
 	}
 	for _, p := range partners {
 		all = append(all, "GRANT "+RolePartner+" TO "+p.Account())
@@ -58,10 +69,14 @@ func create(role Role) []string {
 }
 
 // grant gives the role its privileges in place of all that it had.
-func grant(role Role, database string) string {
-	rendered := make([]string, len(role.Grants))
-	for i, g := range role.Grants {
-		rendered[i] = g.render(database)
+func grant(role Role, databases []string) string {
+	var rendered []string
+	for _, database := range databases {
+		for _, g := range role.Grants {
+			if text := g.render(database); !slices.Contains(rendered, text) {
+				rendered = append(rendered, text)
+			}
+		}
 	}
 	return "GRANT " + strings.Join(rendered, ", ") + " TO " + role.Name + " WITH REPLACE OPTION"
 }

@@ -43,6 +43,9 @@ type UsersFile struct {
 	// Databases of Rollcall's tables; one is usual. In a name that ends in * only the
 	// definer gets rights, to read everything: for tests with databases of their own.
 	Databases []string
+	// Clustered makes the file for a server of a cluster: each database is one over all
+	// shards, and has that of the server's own shard beside it.
+	Clustered bool
 	Users     []User
 	// Administrators of a server for development; a file without is a fragment for
 	// users.d of a server that has its own.
@@ -124,7 +127,7 @@ func (f UsersFile) view() map[string]any {
 		roles    []account
 		accounts []account
 	)
-	for _, role := range Roles() {
+	for _, role := range f.roles() {
 		a := account{Name: role.Name, Grants: f.grants(role)}
 		if role.NoLogin {
 			a.Hash, a.Profile, a.Locked = noPassword, "default", true
@@ -161,6 +164,26 @@ func (f UsersFile) account(u User) account {
 	return a
 }
 
+// roles are those that the file gives, with all that they may do.
+func (f UsersFile) roles() []Role {
+	if f.Clustered {
+		return clustered(Roles())
+	}
+	return Roles()
+}
+
+// databases are those in which a role has its grants.
+func (f UsersFile) databases(role Role) []string {
+	if !f.Clustered {
+		return f.Databases
+	}
+	var all []string
+	for _, database := range f.exact() {
+		all = append(all, role.within(database, ShardDatabase(database))...)
+	}
+	return all
+}
+
 // exact are the databases that are named in full.
 func (f UsersFile) exact() []string {
 	return slices.DeleteFunc(slices.Clone(f.Databases), func(name string) bool { return strings.HasSuffix(name, "*") })
@@ -169,7 +192,7 @@ func (f UsersFile) exact() []string {
 // grants are those of a role over all databases.
 func (f UsersFile) grants(role Role) []string {
 	var all []string
-	for _, database := range f.Databases {
+	for _, database := range f.databases(role) {
 		if strings.HasSuffix(database, "*") {
 			if role.NoLogin {
 				all = append(all, "GRANT SELECT ON "+database+".*")

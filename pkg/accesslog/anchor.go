@@ -10,6 +10,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"rollcall/pkg/clickhouse"
 )
 
 // Anchor says what stood at the end of the log at some time. Kept outside of Kafka, it
@@ -52,7 +54,7 @@ type Store struct {
 
 // Keep adds an anchor; when it returns nil, ClickHouse has it on disk.
 func (s Store) Keep(ctx context.Context, a Anchor) error {
-	batch, err := s.Conn.PrepareBatch(ctx, "INSERT INTO "+s.Database+".access_log (topic_id, sequence, offset, hash, at)")
+	batch, err := s.Conn.PrepareBatch(clickhouse.Foreground(ctx), "INSERT INTO "+s.Database+".access_log (topic_id, sequence, offset, hash, at)")
 	if err != nil {
 		return fmt.Errorf("keep anchor of the access log: %w", err)
 	}

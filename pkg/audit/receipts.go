@@ -7,6 +7,8 @@ import (
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"rollcall/pkg/clickhouse"
 )
 
 // chunk is how many offsets one query looks at: it bounds the memory of both sides.
@@ -99,7 +101,7 @@ func keep(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, 
 		}
 		const insert = `INSERT INTO receipt_ranges (topic_id, partition, first_offset, last_offset, proven_at)
 			SELECT {topic:UUID}, {partition:Int32}, {first:Int64}, {last:Int64}, now64(3, 'UTC')`
-		if err := conn.Exec(ctx, insert, named(topic, p.Partition, chgo.Named("first", r.First), chgo.Named("last", r.Last))...); err != nil {
+		if err := conn.Exec(clickhouse.Foreground(ctx), insert, named(topic, p.Partition, chgo.Named("first", r.First), chgo.Named("last", r.Last))...); err != nil {
 			return fmt.Errorf("keep the proven range: %w", err)
 		}
 		return nil

@@ -33,6 +33,9 @@ type Config struct {
 	DialTimeout  time.Duration `name:"dial-timeout" help:"Bound on connecting." default:"5s"`
 	ReadTimeout  time.Duration `name:"read-timeout" help:"Bound on the silence of a server that is answering." default:"2m"`
 	TLS          TLS           `embed:"" prefix:"tls."`
+	Cluster      Cluster       `embed:"" prefix:"cluster."`
+
+	replicated bool // the tables of this shard are
 }
 
 // TLS of the connections, at least version 1.2.
@@ -73,7 +76,7 @@ func (c Config) Validate() error {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		errs = append(errs, errors.New("clickhouse.tls: cert_file and key_file belong together"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Cluster.validate())...)
 }
 
 // maxConns bounds the connections of one process: the sink's inserts and rollup
@@ -96,6 +99,9 @@ func (c Config) options() (*chgo.Options, error) {
 		// Inserts come in large batches already, and must be on disk when they are
 		// acknowledged: never left to the server's buffer of asynchronous inserts.
 		Settings: chgo.Settings{"async_insert": 0},
+	}
+	if c.replicated {
+		options.Settings["insert_quorum"] = "auto"
 	}
 	if c.Compression == compressionLZ4 {
 		options.Compression = &chgo.Compression{Method: chgo.CompressionLZ4}

@@ -10,7 +10,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"rollcall/pkg/telemetry"
-	migrations "rollcall/schemas/clickhouse"
 )
 
 // Open connects to ClickHouse and returns a pool of connections whose queries and
@@ -34,42 +33,6 @@ func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn
 // Restricted is the name of the database of identities and of who asked for them.
 func (c Config) Restricted() string { return c.Database + "_restricted" }
 
-// Migrate makes the databases where they are missing, applies the migrations that
-// cfg.Database has not had, and returns those.
-func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
-	newest, err := migrations.Newest()
-	if err != nil {
-		return nil, err
-	}
-	return MigrateTo(ctx, cfg, newest)
-}
-
-// MigrateTo is Migrate up to a version: for a database as an earlier release leaves it.
-func MigrateTo(ctx context.Context, cfg Config, version int64) ([]migrations.State, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	first := cfg
-	first.Database = "default" // which always exists; cfg.Database may not yet
-	err := with(first, func(db *sql.DB) error {
-		for _, name := range []string{cfg.Database, cfg.Restricted()} {
-			if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+name); err != nil {
-				return fmt.Errorf("create database %s: %w", name, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var applied []migrations.State
-	err = with(cfg, func(db *sql.DB) (err error) {
-		applied, err = migrations.Apply(ctx, db, cfg.names(), version)
-		return err
-	})
-	return applied, grantsFirst(err)
-}
-
 // grantsFirst says what to do where the user that views read with is not there.
 func grantsFirst(err error) error {
 	if code, _ := Code(err); code != unknownUser {
@@ -80,21 +43,6 @@ func grantsFirst(err error) error {
 
 // unknownUser is the code of an exception (src/Common/ErrorCodes.cpp).
 const unknownUser = 192
-
-// MigrationStatus lists every migration of this build, oldest first, and whether
-// cfg.Database has had it.
-func MigrationStatus(ctx context.Context, cfg Config) ([]migrations.State, error) {
-	var states []migrations.State
-	err := with(cfg, func(db *sql.DB) (err error) {
-		states, err = migrations.Status(ctx, db, cfg.names())
-		return err
-	})
-	return states, err
-}
-
-func (c Config) names() migrations.Names {
-	return migrations.Names{Main: c.Database, Restricted: c.Restricted()}
-}
 
 func with(cfg Config, use func(*sql.DB) error) error {
 	db, err := OpenDB(cfg)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -75,6 +76,30 @@ const configTemplate = `<clickhouse>
     <number_of_free_entries_in_pool_to_lower_max_size_of_merge>2</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
     <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>2</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
   </merge_tree>
+{{- with .Remote}}
+  <remote_servers>
+    <{{.Name}}>
+      {{- range .Shards}}
+      <shard>
+        <internal_replication>true</internal_replication>
+        {{- range .}}
+        <replica><host>{{xml .Host}}</host><port>{{xml .Port}}</port></replica>
+        {{- end}}
+      </shard>
+      {{- end}}
+    </{{.Name}}>
+  </remote_servers>
+{{- end}}
+{{- with .ZooKeeper}}
+  <zookeeper>
+    {{- range .}}
+    <node><host>{{xml .Host}}</host><port>{{xml .Port}}</port></node>
+    {{- end}}
+  </zookeeper>
+{{- end}}
+{{- with .Macros}}
+  <macros>{{range $name, $value := .}}<{{$name}}>{{xml $value}}</{{$name}}>{{end}}</macros>
+{{- end}}
 {{- range .Logs}}
   <{{.}}>
     <database>system</database>
@@ -97,7 +122,16 @@ func writeConfig(l layout, o Options) error {
 	if memoryBytes == 0 {
 		memoryBytes = defaultMemoryBytes
 	}
-	err := writeTemplate(l.config(), configTemplate, map[string]any{
+	remote, err := o.Remote.view()
+	if err != nil {
+		return err
+	}
+	keepers, err := nodes(o.ZooKeeper)
+	if err != nil {
+		return err
+	}
+	err = writeTemplate(l.config(), configTemplate, map[string]any{
+		"Remote": remote, "ZooKeeper": keepers, "Macros": o.Macros,
 		"Log": l.log(), "ErrorLog": l.errorLog(), "Data": l.data(), "Users": l.users(),
 		"TCPPort": o.TCPPort, "HTTPPort": o.HTTPPort, "MemoryBytes": memoryBytes,
 		"Logs": logTables(),
@@ -106,6 +140,43 @@ func writeConfig(l layout, o Options) error {
 		return err
 	}
 	return writeUsers(l, o)
+}
+
+// node is an address as the template has it.
+type node struct{ Host, Port string }
+
+func nodes(addresses []string) ([]node, error) {
+	var all []node
+	for _, address := range addresses {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("local ClickHouse: an address of another server: %w", err)
+		}
+		all = append(all, node{host, port})
+	}
+	return all, nil
+}
+
+// view is the cluster as the template has it; nil: there is none.
+func (r Remote) view() (any, error) {
+	if r.Name == "" {
+		return nil, nil
+	}
+	if !userName.MatchString(r.Name) {
+		return nil, fmt.Errorf("local ClickHouse: %q is no name for a cluster: lower-case letters, digits and _", r.Name)
+	}
+	var shards [][]node
+	for _, addresses := range r.Shards {
+		replicas, err := nodes(addresses)
+		if err != nil {
+			return nil, err
+		}
+		shards = append(shards, replicas)
+	}
+	return struct {
+		Name   string
+		Shards [][]node
+	}{r.Name, shards}, nil
 }
 
 // logTables are what the server logs into tables of its own.
@@ -136,7 +207,7 @@ func forgetLogs(l layout) error {
 // say; where another user has one, default may do no more than what the terminal needs.
 func writeUsers(l layout, o Options) error {
 	loopback := []string{"127.0.0.1", "::1"}
-	file := access.UsersFile{Databases: o.Databases, Administrators: []access.Administrator{{Name: "default", Networks: loopback}}}
+	file := access.UsersFile{Databases: o.Databases, Clustered: o.Remote.Name != "", Administrators: []access.Administrator{{Name: "default", Networks: loopback}}}
 	if len(file.Databases) == 0 {
 		file.Databases = []string{access.DefaultDatabase}
 	}

@@ -43,8 +43,22 @@ type Options struct {
 	Databases []string
 	// Users with a role each (pkg/access), from this machine whatever their networks.
 	Users []access.User
+	// Remote is a cluster that this server asks as one of its members, or as none.
+	Remote Remote
+	// ZooKeeper are the addresses, host:port, that Replicated tables find each other by.
+	ZooKeeper []string
+	// Macros are what {name} stands for in the paths of Replicated tables.
+	Macros map[string]string
 	// Logger gets the start and the end; nil discards them.
 	Logger *slog.Logger
+}
+
+// Remote is a cluster of servers, as remote_servers has it.
+type Remote struct {
+	// Name of the cluster; empty: there is none.
+	Name string
+	// Shards by the addresses of their replicas, host:port of the native protocol.
+	Shards [][]string
 }
 
 const (

@@ -11,6 +11,8 @@ import (
 
 // meters are the rollup's instruments.
 type meters struct {
+	shard []attribute.KeyValue // empty where there is one server
+
 	duration metric.Float64Histogram
 	dirty    metric.Int64Gauge
 	age      metric.Float64Gauge
@@ -35,13 +37,18 @@ func (m *meters) computed(ctx context.Context, product string, took time.Duratio
 	if err != nil {
 		outcome = "failed"
 	}
-	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("rollcall.product", product), attribute.String("rollcall.outcome", outcome)))
+	m.duration.Record(ctx, took.Seconds(), m.with(attribute.String("rollcall.product", product), attribute.String("rollcall.outcome", outcome)))
+}
+
+// with are these attributes and the shard's.
+func (m *meters) with(attributes ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributes(append(attributes, m.shard...)...)
 }
 
 // blind reports that marks could not be read since that time: for all that is known,
 // one may have stood there all the while.
 func (m *meters) blind(since, now time.Time) {
-	m.age.Record(context.Background(), now.Sub(since).Seconds())
+	m.age.Record(context.Background(), now.Sub(since).Seconds(), m.with())
 }
 
 // watch reports what is dirty.
@@ -56,11 +63,11 @@ func (m *meters) watch(days map[time.Time]*history, now time.Time) {
 			age = max(age, now.Sub(h.since))
 		}
 	}
-	m.dirty.Record(context.Background(), dirty)
-	m.age.Record(context.Background(), age.Seconds())
+	m.dirty.Record(context.Background(), dirty, m.with())
+	m.age.Record(context.Background(), age.Seconds(), m.with())
 }
 
 // waiting reports how many units of a product are dirty.
 func (m *meters) waiting(ctx context.Context, product string, units int) {
-	m.pending.Record(ctx, int64(units), metric.WithAttributes(attribute.String("rollcall.product", product)))
+	m.pending.Record(ctx, int64(units), m.with(attribute.String("rollcall.product", product)))
 }

@@ -65,6 +65,9 @@ func (r *Recomputer) produce(ctx context.Context, p product, s span) error {
 	if err != nil {
 		return err
 	}
+	if err := r.catchUp(ctx); err != nil {
+		return err
+	}
 	units := s.units()
 	for _, unit := range units {
 		if err := r.cover(ctx, p, unit, readAt, nil); err != nil {
@@ -140,8 +143,8 @@ func (r *Recomputer) cover(ctx context.Context, p product, unit, readAt time.Tim
 func (r *Recomputer) replace(ctx context.Context, st step, s span, units []time.Time) (err error) {
 	r.tables++
 	staging := stagingPrefix + r.name + "_" + strconv.Itoa(r.tables)
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+staging+" AS "+st.table); err != nil {
-		return fmt.Errorf("make the staging table of %s: %w", st.table, err)
+	if err := r.stage(ctx, staging, st.table); err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, r.drop(ctx, staging)) }()
 	if err := r.conn.Exec(r.modest(ctx), "INSERT INTO "+staging+" "+st.rows, s.named()...); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"go.opentelemetry.io/otel/attribute"
 
 	"rollcall/pkg/telemetry"
 )
@@ -48,6 +49,12 @@ func New(cfg Config, conn driver.Conn, tel telemetry.Telemetry) (*Recomputer, er
 	return &Recomputer{cfg: cfg.WithDefaults(), conn: conn, tel: tel, meters: m, name: hex.EncodeToString(random[:]), now: time.Now}, nil
 }
 
+// OfShard makes what is measured tell of this shard of several, from 1. To be called
+// before the first computation.
+func (r *Recomputer) OfShard(number int) {
+	r.meters.shard = []attribute.KeyValue{attribute.Int("rollcall.shard", number)}
+}
+
 // frozen reports whether the day's session-days may be incomplete.
 func (r *Recomputer) frozen(day time.Time) bool {
 	return !day.AddDate(0, 0, retained).After(r.now().UTC())
@@ -81,8 +88,8 @@ func (r *Recomputer) Compute(ctx context.Context, day time.Time) (*Computation, 
 	}
 	r.tables++
 	c := &Computation{recomputer: r, day: day.Format(time.DateOnly), staging: stagingPrefix + r.name + "_" + strconv.Itoa(r.tables)}
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+c.staging+" AS licence_day"); err != nil {
-		return nil, fmt.Errorf("make the staging table of %s: %w", c.day, err)
+	if err := r.stage(ctx, c.staging, "licence_day"); err != nil {
+		return nil, err
 	}
 	if err := c.fill(ctx); err != nil {
 		return nil, errors.Join(err, c.Discard(ctx))
@@ -102,6 +109,9 @@ func (c *Computation) fill(ctx context.Context) error {
 		FROM (SELECT toString(source) AS source, max(position) AS reached FROM dirty_days WHERE day = {day:Date} GROUP BY source)`
 	if err := c.recomputer.conn.QueryRow(ctx, marks, chgo.Named("day", c.day)).Scan(&readAt, &sources, &positions); err != nil {
 		return fmt.Errorf("read the marks of %s: %w", c.day, err)
+	}
+	if err := c.recomputer.catchUp(ctx); err != nil {
+		return err
 	}
 	const rows = ` (day, licence_id, application, metric_id, metric, value, suspect, sessions, computed_at, source, position)
 		SELECT day, licence_id, application, metric_id, kinds.name, value, suspect, sessions, fromUnixTimestamp64Milli({read:Int64}, 'UTC'), '', 0

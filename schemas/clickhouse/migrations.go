@@ -82,6 +82,24 @@ func Newest() (int64, error) {
 	return newest, nil
 }
 
+// Statements returns the text of every migration as names have it, oldest first: what
+// Apply would apply.
+func Statements(names Names) ([]string, error) {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	var all []string
+	for _, entry := range entries {
+		content, err := files.ReadFile(entry.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read migration: %w", err)
+		}
+		all = append(all, statements(names.text(string(content)))...)
+	}
+	return all, nil
+}
+
 func newProvider(db *sql.DB, names Names) (*goose.Provider, error) {
 	provider, err := goose.NewProvider(goose.DialectClickHouse, db, render(files, names),
 		goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true))

@@ -82,7 +82,7 @@ func made() map[string]string {
 
 		// Columns of the tables.
 		"session_days.version": "sequence, report_id", "values": metrics, "suspect": metrics, "refused": metrics,
-		"unknown_hashes": metrics, "unknown_kinds": metrics, "unknown_values": metrics,
+		"unknown_hashes": metrics, "unknown_names": metrics, "unknown_kinds": metrics, "unknown_values": metrics,
 		"source": "account", "position": "account", "marked_at": "account",
 		"metric_id": "catalogue", "value": metrics, "sessions": "session_id", "computed_at": "account",
 		"topic_id": "account", "partition": "account", "offset": "account", "end": "judgement", "rank": "judgement",
@@ -122,7 +122,7 @@ func made() map[string]string {
 		"v1_feature_day.kind": "catalogue", "v1_feature_trend.kind": "catalogue", "v1_licence_usage.kind": "catalogue",
 		"dimension": "account", "segment": "application.version, application.edition, host.os_name, address, registry",
 		"licences_covered": "customer.licence_key, consent", "licences_used": "customer.licence_key, " + metrics, "reach": "customer.licence_key, " + metrics,
-		"intensity": metrics, "week": "day", "days": "day", "adoption_before": "installation_id, " + metrics, "adoption_change": "installation_id, " + metrics,
+		"intensity": metrics, "week": "day", "days": "day", "on_days": "day", "adoption_before": "installation_id, " + metrics, "adoption_change": "installation_id, " + metrics,
 		"share": "installation_id", "active": "installation_id", "silent": "installation_id", "new": "installation_id", "returned": "installation_id", "gone": "installation_id",
 		"edition_sold": "registry", "in_force": "registry", "as_of": "day", "activity": "day",
 		"v1_licence_activity.first_day": "day", "v1_licence_activity.last_day": "day", "silent_days": "day",

@@ -122,15 +122,15 @@ func ofWriting(s stall) []mutant {
 		{
 			name: "offsets committed before the insert", scenario: scenario{"ClickHouse gone, sink killed", storeGone}, signs: missing,
 			defect: []testbed.Edit{{
-				File: sinkWrites, Old: "\tfor _, step := range steps {\n\t\tif err := w.insist(",
-				New: "\tw.commit(ctx, b)\n\tfor _, step := range steps {\n\t\tif err := w.insist(",
+				File: sinkWrites, Old: "\tfor _, step := range steps {\n\t\tfor shard := range ",
+				New: "\tw.commit(ctx, b)\n\tfor _, step := range steps {\n\t\tfor shard := range ",
 			}},
 		},
 		{
 			name: "receipts before the state", scenario: scenario{"sink killed between its writes", killedBetweenWrites}, signs: stateMissing,
 			stall: []testbed.Edit{importing(sinkWrites), {
 				File: sinkWrites, Old: "\t\t{\"receipts\", w.insertReceipts},\n",
-				New: "\t\t{\"held\", func(_ context.Context, b *batch) error {\nif b.state.len() > 0 {\n" + s.code() + "}\nreturn nil\n}},\n\t\t{\"receipts\", w.insertReceipts},\n",
+				New: "\t\t{\"held\", func(_ context.Context, b *batch, _ int) error {\nif b.state.len() > 0 {\n" + s.code() + "}\nreturn nil\n}},\n\t\t{\"receipts\", w.insertReceipts},\n",
 			}},
 			defect: []testbed.Edit{
 				{File: sinkWrites, Old: `{"session_days", w.insertState}`, New: `{"receipts first", w.insertReceipts}`},

@@ -26,6 +26,7 @@ func proofs() []Proof {
 		{Name: "forged", Claim: "forged reports for another's licence, on open and closed days, are found, taken out of every count and put back, exactly, whatever is sent again", Tested: true, Run: proveForged},
 		{Name: "page", Claim: "the page of rollcall report works on a phone and a desk, in light and dark, by keys alone and without a network, and axe finds nothing", Tested: true, Run: provePage},
 		{Name: "views-at-scale", Claim: "over a synthetic year of 20 million reports every view answers what it is for within a second, and what is about one licence within a tenth; rollups say what the session-days say", Tested: true, Run: proveViewsAtScale},
+		{Name: "shards", Claim: "two copies of a cluster of two shards hold exactly what one server holds, view by view, although servers are killed and a shard goes away under load; the DDL for replicas stands on real ZooKeeper", Tested: true, Run: proveShards},
 		{Name: "image", Claim: "the image is the same however often it is built, is small, says what is in it, and runs as deploy/compose.yaml has it, as no privileged user on a read-only file system", Tested: true, Run: proveImage},
 		{Name: "chart-matrix", Claim: "whatever values the chart is given, it renders objects that Kubernetes and rollcall take; wrong values are refused by name", Tested: true, Run: proveChartMatrix},
 		{Name: "chart-live", Claim: "a real API server takes the chart without a warning through install, upgrade, rollback and uninstall, under PodSecurity restricted", Run: proveChartLive},

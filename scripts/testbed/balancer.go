@@ -92,7 +92,7 @@ func (b *Balancer) watch(ctx context.Context, of *backend) {
 	ticker := time.NewTicker(b.options.Period)
 	defer ticker.Stop()
 	for {
-		ready := probe(ctx, of.ReadyURL) == nil
+		ready := probe(ctx, of.ReadyURL, nil) == nil
 		findings = append(findings, finding{time.Now().Add(b.options.Lag), ready})
 		for len(findings) > 0 && !time.Now().Before(findings[0].heeded) {
 			of.in.Store(findings[0].ready)

@@ -18,6 +18,12 @@ type ClickHouseOptions struct {
 	MemoryBytes int64
 	// Users with a role each, beside default, who may do everything.
 	Users []access.User
+	// TCPPort is that of the native protocol; 0: a free one.
+	TCPPort int
+	// Remote, ZooKeeper and Macros make the server one of a cluster, as in localclickhouse.
+	Remote    localclickhouse.Remote
+	ZooKeeper []string
+	Macros    map[string]string
 	// Progress gets the download's progress; nil: standard error.
 	Progress io.Writer
 }
@@ -46,9 +52,14 @@ func StartClickHouse(ctx context.Context, dir string, o ClickHouseOptions) (*Cli
 	if err != nil {
 		return nil, err
 	}
-	options := localclickhouse.Options{Dir: dir, MemoryBytes: o.MemoryBytes, LibraryPath: library, Users: o.Users}
-	if options.TCPPort, err = FreePort(); err != nil {
-		return nil, err
+	options := localclickhouse.Options{
+		Dir: dir, MemoryBytes: o.MemoryBytes, LibraryPath: library, Users: o.Users,
+		TCPPort: o.TCPPort, Remote: o.Remote, ZooKeeper: o.ZooKeeper, Macros: o.Macros,
+	}
+	if options.TCPPort == 0 {
+		if options.TCPPort, err = FreePort(); err != nil {
+			return nil, err
+		}
 	}
 	if options.HTTPPort, err = FreePort(); err != nil {
 		return nil, err

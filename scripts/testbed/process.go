@@ -131,7 +131,7 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(pollPeriod)
 	defer ticker.Stop()
 	for {
-		err := p.probe(ctx)
+		err := probe(ctx, p.options.ReadyURL, p.options.ReadyCA)
 		if err == nil {
 			return nil
 		}
@@ -155,17 +155,18 @@ func (p *Process) Ready(ctx context.Context) error {
 	if p.options.ReadyURL == "" {
 		return nil
 	}
-	return p.probe(ctx)
+	return probe(ctx, p.options.ReadyURL, p.options.ReadyCA)
 }
 
-func (p *Process) probe(ctx context.Context) error {
+// probe asks url, whose certificate ca has signed; nil: one that the system trusts.
+func probe(ctx context.Context, url string, ca *x509.CertPool) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.options.ReadyURL, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("ask whether it is ready: %w", err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: p.options.ReadyCA}}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca}}}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("ask whether it is ready: %w", err)

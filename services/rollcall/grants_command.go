@@ -27,6 +27,7 @@ func (grantsCommand) Help() string {
 // grantsSections are what both forms depend on.
 type grantsSections struct {
 	Database string   `name:"clickhouse.database" help:"Database of Rollcall's tables." default:"rollcall" group:"ClickHouse"`
+	Cluster  bool     `help:"For a server of a cluster (clickhouse.cluster): also for the tables of its shard."`
 	Partner  []string `name:"partner" sep:"none" help:"Partner who sees its own licences: NAME=VALUE, with VALUE as licences name it; NAME alone where both are the same. Can be repeated." placeholder:"NAME=VALUE"`
 }
 
@@ -57,7 +58,11 @@ func (c *grantsSQLCommand) Run(_ context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	statements, err := access.Statements(c.Database, partners)
+	give := access.Statements
+	if c.Cluster {
+		give = access.ClusterStatements
+	}
+	statements, err := give(c.Database, partners)
 	if err != nil {
 		return usage(err)
 	}
@@ -85,7 +90,7 @@ func (c *grantsUsersFileCommand) Run(_ context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	file := access.UsersFile{Databases: []string{c.Database}}
+	file := access.UsersFile{Databases: []string{c.Database}, Clustered: c.Cluster}
 	for _, user := range usersOf(partners) {
 		if user.Password, err = password(c.Passwords, user.Name); err != nil {
 			return err

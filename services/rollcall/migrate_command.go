@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"rollcall/pkg/clickhouse"
@@ -27,6 +28,7 @@ type clickhouseSections struct {
 type migrateUpCommand struct {
 	clickhouseSections
 	output
+	DryRun bool `name:"dry-run" help:"Print the SQL for servers without any tables, and change nothing."`
 }
 
 func (migrateUpCommand) Help() string {
@@ -35,12 +37,21 @@ func (migrateUpCommand) Help() string {
 			"rollcall migrate up --clickhouse.addresses ch-1:9000 --clickhouse.user admin \\",
 			"    --clickhouse.password-file /run/secrets/clickhouse",
 			"rollcall migrate up --config rollcall.yaml",
+			"rollcall migrate up --dry-run --clickhouse.cluster.name main --clickhouse.cluster.shards 'ch-1:9000 ch-2:9000,ch-3:9000 ch-4:9000' \\",
+			"    --clickhouse.cluster.replicated",
 		}, "")
 }
 
 func (c *migrateUpCommand) Run(ctx context.Context, a *app) error {
 	if err := c.ClickHouse.Validate(); err != nil {
 		return usage(err)
+	}
+	if c.DryRun {
+		text, err := clickhouse.MigrationText(c.ClickHouse)
+		if err != nil {
+			return err
+		}
+		return c.show(a.stdout, migrationPlan{text}, func(w *columns) { w.row(strings.TrimSpace(text)) })
 	}
 	applied, err := clickhouse.Migrate(ctx, c.ClickHouse)
 	if err != nil {
@@ -53,6 +64,11 @@ func (c *migrateUpCommand) Run(ctx context.Context, a *app) error {
 		}
 		migrationTable(w, applied)
 	})
+}
+
+// migrationPlan is what a dry run prints.
+type migrationPlan struct {
+	SQL string `json:"sql"`
 }
 
 type migrateStatusCommand struct {

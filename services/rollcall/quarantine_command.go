@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,7 +75,7 @@ func (c *quarantineAddCommand) Run(ctx context.Context, a *app) error {
 		order.Since = since
 	}
 	var result quarantine.Result
-	err := withQuarantine(ctx, c.clickhouseSections, func(store *quarantine.Store) (err error) {
+	err := c.withQuarantine(ctx, order.LicenceID, func(store *quarantine.Store) (err error) {
 		result, err = store.Add(ctx, order)
 		return err
 	})
@@ -102,7 +103,7 @@ func (c *quarantineRemoveCommand) Run(ctx context.Context, a *app) error {
 	order := c.order()
 	order.KeepFrozen = c.KeepFrozen
 	var result quarantine.Result
-	err := withQuarantine(ctx, c.clickhouseSections, func(store *quarantine.Store) (err error) {
+	err := c.withQuarantine(ctx, order.LicenceID, func(store *quarantine.Store) (err error) {
 		result, err = store.Remove(ctx, order)
 		return err
 	})
@@ -124,11 +125,7 @@ func (quarantineListCommand) Help() string {
 }
 
 func (c *quarantineListCommand) Run(ctx context.Context, a *app) error {
-	var entries []quarantine.Entry
-	err := withQuarantine(ctx, c.clickhouseSections, func(store *quarantine.Store) (err error) {
-		entries, err = store.List(ctx, c.History)
-		return err
-	})
+	entries, err := c.entries(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,12 +141,36 @@ func (c *quarantineListCommand) Run(ctx context.Context, a *app) error {
 	})
 }
 
-// withQuarantine opens ClickHouse for work.
-func withQuarantine(ctx context.Context, sections clickhouseSections, work func(*quarantine.Store) error) error {
-	if err := sections.ClickHouse.Validate(); err != nil {
+// entries returns those of every shard, in the order in which they were made.
+func (c *quarantineListCommand) entries(ctx context.Context) ([]quarantine.Entry, error) {
+	if err := c.ClickHouse.Validate(); err != nil {
+		return nil, usage(err)
+	}
+	conns, err := clickhouse.OpenShards(ctx, c.ClickHouse, telemetry.Discard())
+	if err != nil {
+		return nil, err
+	}
+	entries := []quarantine.Entry{}
+	for _, conn := range conns {
+		some, err := quarantine.New(conn).List(ctx, c.History)
+		if err != nil {
+			return nil, errors.Join(err, clickhouse.CloseAll(conns))
+		}
+		entries = append(entries, some...)
+	}
+	if len(conns) > 1 {
+		slices.SortStableFunc(entries, func(a, b quarantine.Entry) int { return a.At.Compare(b.At) })
+	}
+	return entries, clickhouse.CloseAll(conns)
+}
+
+// withQuarantine opens the ClickHouse that has the licence's rows for work.
+func (s clickhouseSections) withQuarantine(ctx context.Context, licence uuid.UUID, work func(*quarantine.Store) error) error {
+	if err := s.ClickHouse.Validate(); err != nil {
 		return usage(err)
 	}
-	conn, err := clickhouse.Open(ctx, sections.ClickHouse, telemetry.Discard())
+	shards := s.ClickHouse.Shards()
+	conn, err := clickhouse.Open(ctx, shards[clickhouse.ShardOf(licence, len(shards))], telemetry.Discard())
 	if err != nil {
 		return err
 	}

@@ -50,13 +50,13 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 		return err
 	}
 	defer client.Close()
-	conn, err := clickhouse.Open(ctx, store, around.telemetry)
+	shards, err := clickhouse.OpenShards(ctx, store, around.telemetry)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() { err = errors.Join(err, clickhouse.CloseAll(shards)) }()
 	service, err := sink.New(sections.Sink, sink.Deps{
-		Client: client, ClickHouse: conn, Restricted: store.Restricted(), Catalogue: metrics, Records: sections.Records.Format,
+		Client: client, ClickHouse: shards, Restricted: store.Shards()[0].Restricted(), Catalogue: metrics, Records: sections.Records.Format,
 		Checks: around.checks, Telemetry: around.telemetry,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -52,7 +53,7 @@ func (c *verifyCommand) Run(ctx context.Context, a *app) error {
 	}
 	defer func() { _ = conn.Close() }()
 	if c.Wait > 0 && !c.Live {
-		if err := awaitRollup(ctx, conn, c.Wait, newProgress(a.stderr)); err != nil {
+		if err := c.awaitRollups(ctx, newProgress(a.stderr)); err != nil {
 			return err
 		}
 	}
@@ -80,6 +81,20 @@ func verdict(w *columns, result oracle.Result) {
 		w.row(d)
 	}
 	w.row(result)
+}
+
+// awaitRollups returns once every dirty day of every shard has been computed.
+func (c *verifyCommand) awaitRollups(ctx context.Context, show *progress) error {
+	shards, err := clickhouse.OpenShards(ctx, c.ClickHouse, telemetry.Discard())
+	if err != nil {
+		return err
+	}
+	for _, shard := range shards {
+		if err := awaitRollup(ctx, shard, c.Wait, show); err != nil {
+			return errors.Join(err, clickhouse.CloseAll(shards))
+		}
+	}
+	return clickhouse.CloseAll(shards)
 }
 
 // awaitRollup returns once every dirty day has been computed.

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
 
+	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/record"
 )
 
@@ -22,18 +23,18 @@ type batch struct {
 	dead       receiptRows // receipts of those letters whose lineage is known
 	licences   licenceRows
 	identities identityRows
-	marks      map[mark]int64 // → highest offset
+	marks      []map[mark]int64 // by shard: → highest offset
 
 	// origin of row i of state, for a dead letter should ClickHouse refuse it.
 	partition scalar[int32]
 	offset    scalar[int64]
 
-	poison []record.DeadLetter // of records that cannot be read
-	last   map[partition]taken // the last record of each partition that is in the batch
-	bytes  int                 // of the records, as Kafka holds them
-	since  time.Time           // when the first record came; zero: empty
-	spans  []trace.Span        // "process" spans of sampled records, at most maxLinks
-	sample record.Usage        // first row of state, see writer.canary
+	poison  []record.DeadLetter // of records that cannot be read
+	last    map[partition]taken // the last record of each partition that is in the batch
+	bytes   int                 // of the records, as Kafka holds them
+	since   time.Time           // when the first record came; zero: empty
+	spans   []trace.Span        // "process" spans of sampled records, at most maxLinks
+	samples []record.Usage      // by shard: its first row of state, see writer.canary
 
 	attempt int   // of the step that the writer is at, from 1
 	refused []int // rows of state that ClickHouse refuses for what they hold, ascending
@@ -52,8 +53,13 @@ type taken struct {
 	term   uint64
 }
 
-func newBatch() *batch {
-	return &batch{marks: map[mark]int64{}, last: map[partition]taken{}}
+// newBatch returns an empty batch for so many shards.
+func newBatch(shards int) *batch {
+	b := &batch{marks: make([]map[mark]int64, shards), samples: make([]record.Usage, shards), last: map[partition]taken{}}
+	for shard := range b.marks {
+		b.marks[shard] = map[mark]int64{}
+	}
+	return b
 }
 
 func (b *batch) empty() bool { return b.since.IsZero() }
@@ -72,12 +78,15 @@ func (b *batch) reset() {
 	b.identities.reset()
 	b.partition.reset()
 	b.offset.reset()
-	clear(b.marks)
+	for _, marks := range b.marks {
+		clear(marks)
+	}
+	clear(b.samples)
 	clear(b.last)
 	clear(b.poison)
 	clear(b.spans)
 	b.poison, b.spans, b.refused = b.poison[:0], b.spans[:0], b.refused[:0]
-	b.bytes, b.since, b.sample = 0, time.Time{}, record.Usage{}
+	b.bytes, b.since = 0, time.Time{}
 }
 
 // passed remembers that the batch accounts for r and for all before it in its
@@ -99,12 +108,13 @@ func (b *batch) usage(u *record.Usage, r *kgo.Record, source string) {
 	b.landed.landed(u)
 	b.partition.add(r.Partition)
 	b.offset.add(r.Offset)
-	key := mark{day: u.Day, source: source}
-	if position, ok := b.marks[key]; !ok || r.Offset > position {
-		b.marks[key] = r.Offset
+	marks := b.marks[clickhouse.ShardOf(u.LicenceID, len(b.marks))]
+	if len(marks) == 0 {
+		b.samples[clickhouse.ShardOf(u.LicenceID, len(b.marks))] = *u
 	}
-	if b.state.len() == 1 {
-		b.sample = *u
+	key := mark{day: u.Day, source: source}
+	if position, ok := marks[key]; !ok || r.Offset > position {
+		marks[key] = r.Offset
 	}
 }
 
@@ -144,6 +154,14 @@ func (b *batch) ranges() [][2]int {
 // it: the offsets of a topic made anew begin at 0 again.
 func usageSource(topic uuid.UUID, partition int32) string {
 	return strings.Join([]string{"usage", topic.String(), strconv.Itoa(int(partition))}, "/")
+}
+
+// marked is how many marks there are, over all shards.
+func (b *batch) marked() (n int) {
+	for _, marks := range b.marks {
+		n += len(marks)
+	}
+	return n
 }
 
 // timely returns how many reports of the batch were received since then, and how many

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -39,7 +40,7 @@ func benchUsage(b *testing.B) [][]byte {
 
 func benchBatch(b *testing.B, records [][]byte) *batch {
 	b.Helper()
-	rows := newBatch()
+	rows := newBatch(1)
 	for _, value := range records {
 		var u record.Usage
 		if err := record.Decode(value, &u); err != nil {
@@ -79,7 +80,7 @@ func BenchmarkAdd(b *testing.B) {
 		}
 		usages = append(usages, u)
 	}
-	rows := newBatch()
+	rows := newBatch(1)
 	var c checker
 	b.ReportAllocs()
 	for b.Loop() {
@@ -109,7 +110,7 @@ func BenchmarkFill(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StartTimer()
-			if err := fill(batch, fields, 0, benchRows); err != nil {
+			if err := fill(batch, fields, whole(benchRows)); err != nil {
 				b.Fatal(err)
 			}
 			b.StopTimer()
@@ -157,10 +158,10 @@ func BenchmarkInsert(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer conn.Close()
-				w := &writer{Service: &Service{deps: Deps{ClickHouse: conn}}}
+				w := &writer{Service: &Service{deps: Deps{ClickHouse: []driver.Conn{conn}}}}
 				server, client := clickhousetest.CPU(b), cpu(b)
 				for b.Loop() {
-					if err := w.insert(b.Context(), to.table, to.fields, whole(benchRows)); err != nil {
+					if err := w.insert(b.Context(), 0, to.table, to.fields, whole(benchRows)); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -70,7 +70,7 @@ func TestRangesLeaveOutRefusedRows(t *testing.T) {
 		{3, []int{2}, [][2]int{{0, 2}}},
 		{2, []int{0, 1}, nil},
 	} {
-		b := newBatch()
+		b := newBatch(1)
 		for range c.rows {
 			b.state.add(&record.Usage{})
 		}

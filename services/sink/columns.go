@@ -13,6 +13,7 @@ import (
 // so that a retry or a bisection sends any range of them again.
 type columnar interface {
 	fill(to driver.BatchColumn, from, end int) error
+	pick(to driver.BatchColumn, rows []int) error
 	reset() // empties it and keeps its memory
 }
 
@@ -31,10 +32,16 @@ func insertStatement(table string, fields []field) string {
 	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ")"
 }
 
-// fill appends the rows from ≤ i < end of all fields to a batch of insertStatement.
-func fill(batch driver.Batch, fields []field, from, end int) error {
+// fill appends the selected rows of all fields to a batch of insertStatement.
+func fill(batch driver.Batch, fields []field, rows selection) error {
 	for i, f := range fields {
-		if err := f.fill(batch.Column(i), from, end); err != nil {
+		var err error
+		if rows.at == nil {
+			err = f.fill(batch.Column(i), rows.from, rows.end)
+		} else {
+			err = f.pick(batch.Column(i), rows.at[rows.from:rows.end])
+		}
+		if err != nil {
 			return fmt.Errorf("append column %s: %w", f.name, err)
 		}
 	}
@@ -48,6 +55,14 @@ func (s *scalar[T]) add(v T) { *s = append(*s, v) }
 
 func (s *scalar[T]) fill(to driver.BatchColumn, from, end int) error {
 	return to.Append([]T((*s)[from:end]))
+}
+
+func (s *scalar[T]) pick(to driver.BatchColumn, rows []int) error {
+	values := make([]T, len(rows))
+	for i, row := range rows {
+		values[i] = (*s)[row]
+	}
+	return to.Append(values)
 }
 
 func (s *scalar[T]) reset() { *s = (*s)[:0] }
@@ -64,12 +79,25 @@ func (l *lists[T]) close()     { l.ends = append(l.ends, len(l.items)) }
 
 func (l *lists[T]) fill(to driver.BatchColumn, from, end int) error {
 	for row := from; row < end; row++ {
-		first, last := bounds(l.ends, row)
-		if err := to.AppendRow(l.items[first:last]); err != nil {
+		if err := l.append(to, row); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (l *lists[T]) pick(to driver.BatchColumn, rows []int) error {
+	for _, row := range rows {
+		if err := l.append(to, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lists[T]) append(to driver.BatchColumn, row int) error {
+	first, last := bounds(l.ends, row)
+	return to.AppendRow(l.items[first:last])
 }
 
 func (l *lists[T]) reset() { l.items, l.ends = l.items[:0], l.ends[:0] }
@@ -95,9 +123,17 @@ func (p *pairs) add(ids []int32, values []int64) {
 func (p *pairs) fill(to driver.BatchColumn, from, end int) error {
 	c := &cursor{pairs: p}
 	for row := from; row < end; row++ {
-		first, last := bounds(p.ends, row)
-		c.at, c.last = first-1, last-1
-		if err := to.AppendRow(c); err != nil {
+		if err := c.append(to, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pairs) pick(to driver.BatchColumn, rows []int) error {
+	c := &cursor{pairs: p}
+	for _, row := range rows {
+		if err := c.append(to, row); err != nil {
 			return err
 		}
 	}
@@ -121,6 +157,12 @@ type cursor struct {
 }
 
 var _ column.IterableOrderedMap = (*cursor)(nil)
+
+func (c *cursor) append(to driver.BatchColumn, row int) error {
+	first, last := bounds(c.pairs.ends, row)
+	c.at, c.last = first-1, last-1
+	return to.AppendRow(c)
+}
 
 // Iterator returns the cursor itself, which stands before its first pair.
 func (c *cursor) Iterator() column.MapIterator { return c }

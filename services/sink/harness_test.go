@@ -84,7 +84,7 @@ func (w *world) start(cfg Config, conn driver.Conn) *running {
 		w.t.Fatal(err)
 	}
 	checks := &health.Checks{}
-	service, err := New(cfg, Deps{Client: client, ClickHouse: conn, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: checks, Telemetry: telemetry.Discard()})
+	service, err := New(cfg, Deps{Client: client, ClickHouse: []driver.Conn{conn}, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: checks, Telemetry: telemetry.Discard()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

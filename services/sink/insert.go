@@ -62,15 +62,15 @@ var dataCodes = []int32{
 	691, // UNKNOWN_ELEMENT_OF_ENUM
 }
 
-// insert inserts ranges of rows in one block, and returns when ClickHouse has them
+// insert inserts rows on a shard in one block, and returns when ClickHouse has them
 // on disk. A rowError says that some row is refused for what it holds.
-func (w *writer) insert(ctx context.Context, t table, fields []field, ranges [][2]int) error {
-	batch, err := w.deps.ClickHouse.PrepareBatch(ctx, t.insert)
+func (w *writer) insert(ctx context.Context, shard int, t table, fields []field, parts ...selection) error {
+	batch, err := w.deps.ClickHouse[shard].PrepareBatch(ctx, t.insert)
 	if err != nil {
 		return fmt.Errorf("begin insert into %s: %w", t.name, err)
 	}
-	for _, r := range ranges {
-		if err := fill(batch, fields, r[0], r[1]); err != nil {
+	for _, part := range parts {
+		if err := fill(batch, fields, part); err != nil {
 			return &rowError{errors.Join(err, batch.Abort())}
 		}
 	}
@@ -84,10 +84,11 @@ func (w *writer) insert(ctx context.Context, t table, fields []field, ranges [][
 }
 
 // sift inserts the rows, and finds those that ClickHouse refuses for what they hold by
-// halving. What it inserted before an error may be inserted again. canary inserts a
-// row that was accepted once; nil: there is none.
-func (w *writer) sift(ctx context.Context, t table, fields []field, rows, attempt int, canary func(context.Context) error) (refused []int, err error) {
-	insert := func(from, end int) error { return w.insert(ctx, t, fields, [][2]int{{from, end}}) }
+// halving; it returns their numbers in the columns. What it inserted before an error may
+// be inserted again. canary inserts a row that was accepted once; nil: there is none.
+func (w *writer) sift(ctx context.Context, shard int, t table, fields []field, selected selection, attempt int, canary func(context.Context) error) (refused []int, err error) {
+	rows := selected.len()
+	insert := func(from, end int) error { return w.insert(ctx, shard, t, fields, selected.cut(from, end)) }
 	var bad *rowError
 	if err := insert(0, rows); !errors.As(err, &bad) {
 		return nil, err
@@ -102,7 +103,7 @@ func (w *writer) sift(ctx context.Context, t table, fields []field, rows, attemp
 		case !errors.As(err, &bad):
 			return err
 		case end-from == 1:
-			refused = append(refused, from)
+			refused = append(refused, selected.row(from))
 			return nil
 		}
 		middle := from + (end-from)/2

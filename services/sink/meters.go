@@ -136,7 +136,7 @@ func (m *meters) flushed(ctx context.Context, b *batch, started time.Time) {
 	m.duration.Record(ctx, now.Sub(started).Seconds())
 	for name, n := range map[string]int{
 		sessionDays.name: b.state.len() - len(b.refused), deadLetters.name: b.letters.len(), licences.name: b.licences.len(), "identities": b.identities.len(),
-		receipts.name: b.landed.len() - len(b.refused) + b.dead.len(), dirtyDays.name: len(b.marks),
+		receipts.name: b.landed.len() - len(b.refused) + b.dead.len(), dirtyDays.name: b.marked(),
 	} {
 		if n > 0 {
 			m.rows.Add(ctx, int64(n), metric.WithAttributes(attribute.String("rollcall.table", name)))

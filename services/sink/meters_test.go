@@ -10,7 +10,7 @@ import (
 func TestTimelyReports(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
 	at := func(ago time.Duration) int64 { return now.Add(-ago).UnixMilli() }
-	b := newBatch()
+	b := newBatch(1)
 	b.state.receivedAt = append(b.state.receivedAt, at(time.Second), at(time.Hour), at(promptly), at(promptly+time.Millisecond), at(0), at(-time.Second))
 	if inTime, late := b.timely(now.Add(-promptly)); inTime != 4 || late != 2 {
 		t.Errorf("%d in time and %d late, want 4 and 2", inTime, late)

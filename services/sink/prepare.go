@@ -27,7 +27,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	for {
 		err := s.learnTopics(ctx)
 		if err == nil {
-			err = rollup.LandCatalogue(ctx, s.deps.ClickHouse, s.deps.Catalogue)
+			err = s.landCatalogue(ctx)
 		}
 		if err == nil {
 			s.deps.Checks.Pass(conditionPrepared)
@@ -43,6 +43,16 @@ func (s *Service) prepare(ctx context.Context) error {
 }
 
 const conditionPrepared = "prepared"
+
+// landCatalogue lands it on every shard.
+func (s *Service) landCatalogue(ctx context.Context) error {
+	for _, conn := range s.deps.ClickHouse {
+		if err := rollup.LandCatalogue(ctx, conn, s.deps.Catalogue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // learnTopics looks up the id of usage and how many partitions it has.
 func (s *Service) learnTopics(ctx context.Context) error {

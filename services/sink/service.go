@@ -28,9 +28,9 @@ import (
 
 // Deps are what a sink works with. It closes none of them.
 type Deps struct {
-	Client     *kgo.Client // made with ClientOptions
-	ClickHouse driver.Conn
-	Restricted string // database of the identities: clickhouse.Config.Restricted
+	Client     *kgo.Client   // made with ClientOptions
+	ClickHouse []driver.Conn // the shards in their order (clickhouse.OpenShards); one server is one
+	Restricted string        // database of the identities on a shard: clickhouse.Config.Restricted
 	Catalogue  *catalogue.Catalogue
 	Records    record.Format // of dead letters
 	Checks     *health.Checks
@@ -41,7 +41,7 @@ type Deps struct {
 type Service struct {
 	cfg        Config
 	deps       Deps
-	rollup     *rollup.Recomputer
+	rollups    []*rollup.Recomputer // by shard
 	meters     *meters
 	identities table // in another database than the rest
 
@@ -77,18 +77,28 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Restricted == "" {
 		return nil, errors.New("sink: no database is named for the identities")
 	}
-	cfg = cfg.WithDefaults()
-	recomputer, err := rollup.New(cfg.Rollup, deps.ClickHouse, deps.Telemetry)
-	if err != nil {
-		return nil, fmt.Errorf("sink: %w", err)
+	if len(deps.ClickHouse) == 0 {
+		return nil, errors.New("sink: no ClickHouse")
 	}
+	cfg = cfg.WithDefaults()
+	var err error
 	s := &Service{
-		cfg: cfg, deps: deps, rollup: recomputer, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
+		cfg: cfg, deps: deps, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
 		terms: map[partition]uint64{}, held: map[partition]string{},
 	}
+	for i, conn := range deps.ClickHouse {
+		recomputer, err := rollup.New(cfg.Rollup, conn, deps.Telemetry)
+		if err != nil {
+			return nil, fmt.Errorf("sink: %w", err)
+		}
+		if len(deps.ClickHouse) > 1 {
+			recomputer.OfShard(i + 1)
+		}
+		s.rollups = append(s.rollups, recomputer)
+	}
 	for range batches {
-		s.spare <- newBatch()
+		s.spare <- newBatch(len(deps.ClickHouse))
 	}
 	if s.meters, err = newMeters(s); err != nil {
 		return nil, fmt.Errorf("sink instruments: %w", err)
@@ -140,12 +150,12 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// runRollup runs the rollup while usage/0 is this sink's. Two sinks may do so for a
+// runRollup runs the rollups, one for each shard, while usage/0 is this sink's. Two sinks may do so for a
 // moment, at a rebalance: a day's computation stands or falls as a whole.
 func (s *Service) runRollup(ctx context.Context) error {
 	var group errgroup.Group
 	owned, end := false, func() {}
-	failed := make(chan struct{}, 1) // room for the one failure of the rollup that runs
+	failed := make(chan struct{}, len(s.rollups)) // room for the one failure of each rollup that runs
 	for {
 		select {
 		case <-ctx.Done():
@@ -171,13 +181,16 @@ func (s *Service) runRollup(ctx context.Context) error {
 
 func (s *Service) beginRollup(ctx context.Context, group *errgroup.Group, failed chan<- struct{}) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	run := harden.Guard(func() error { return s.rollup.Run(ctx) })
-	group.Go(func() error {
-		err := run()
-		if err != nil {
-			failed <- struct{}{}
-		}
-		return err
-	})
+	for _, shard := range s.rollups {
+		run := harden.Guard(func() error { return shard.Run(ctx) })
+		group.Go(func() error {
+			err := run()
+			if err != nil {
+				cancel() // those of the other shards end with it
+				failed <- struct{}{}
+			}
+			return err
+		})
+	}
 	return cancel
 }

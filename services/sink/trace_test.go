@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -48,7 +49,7 @@ func TestTracesMeetInTheInsert(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.CloseAllowingRebalance()
-	service, err := New(testConfig(), Deps{Client: client, ClickHouse: conn, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: &health.Checks{}, Telemetry: tel})
+	service, err := New(testConfig(), Deps{Client: client, ClickHouse: []driver.Conn{conn}, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: &health.Checks{}, Telemetry: tel})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const (
 // write lands batches, one at a time and in order, until the reader has ended. Where
 // ctx ends first it returns an error; what it had not committed is read again.
 func (s *Service) write(ctx context.Context) error {
-	w := &writer{Service: s, uncommitted: map[partition]taken{}}
+	w := &writer{Service: s, uncommitted: map[partition]taken{}, good: make([]*record.Usage, len(s.deps.ClickHouse))}
 	retry := time.NewTicker(commitRetry)
 	defer retry.Stop()
 	for {
@@ -57,7 +57,7 @@ const commitRetry = time.Second
 type writer struct {
 	*Service
 	uncommitted map[partition]taken // inserted, but the commit failed
-	good        *record.Usage       // a row that ClickHouse has accepted
+	good        []*record.Usage     // by shard: a row that ClickHouse has accepted
 	failing     bool
 }
 
@@ -76,13 +76,14 @@ func (w *writer) land(ctx context.Context, b *batch) error {
 }
 
 // flush writes the batch in the order that makes a crash between any two steps
-// harmless, each step until it succeeds. It fails only where ctx ends.
+// harmless, each step until it succeeds: on one shard after the other, and the next step
+// only when all have it. It fails only where ctx ends.
 func (w *writer) flush(ctx context.Context, b *batch) error {
 	started := time.Now()
 	ctx, end := w.beginInsert(ctx, b)
 	steps := []struct {
 		name string
-		do   func(context.Context, *batch) error
+		do   func(ctx context.Context, b *batch, shard int) error
 	}{
 		{"session_days", w.insertState},
 		{"dirty_days", w.insertMarks},
@@ -90,13 +91,18 @@ func (w *writer) flush(ctx context.Context, b *batch) error {
 		{"receipts", w.insertReceipts},
 		{"licences", w.insertLicences},
 		{"identities", w.insertIdentities},
-		{topics.DeadLetters, w.produceLetters},
 	}
 	for _, step := range steps {
-		if err := w.insist(ctx, step.name, b, step.do); err != nil {
-			end(err)
-			return err
+		for shard := range w.deps.ClickHouse {
+			if err := w.insist(ctx, step.name, b, func(ctx context.Context, b *batch) error { return step.do(ctx, b, shard) }); err != nil {
+				end(err)
+				return err
+			}
 		}
+	}
+	if err := w.insist(ctx, topics.DeadLetters, b, w.produceLetters); err != nil {
+		end(err)
+		return err
 	}
 	end(nil)
 	w.meters.flushed(ctx, b, started)
@@ -139,13 +145,14 @@ func (w *writer) try(ctx context.Context, b *batch, do func(context.Context, *ba
 	return do(ctx, b)
 }
 
-// insertState inserts the session-days. Rows that ClickHouse refuses for what they
-// hold become dead letters.
-func (w *writer) insertState(ctx context.Context, b *batch) error {
-	if b.state.len() == 0 {
+// insertState inserts the session-days of a shard's licences. Rows that ClickHouse
+// refuses for what they hold become dead letters.
+func (w *writer) insertState(ctx context.Context, b *batch, shard int) error {
+	rows := ofLicences(b.state.licence, shard, len(w.deps.ClickHouse))
+	if rows.len() == 0 {
 		return nil
 	}
-	refused, err := w.sift(ctx, sessionDays, b.state.fields(), b.state.len(), b.attempt, w.canary())
+	refused, err := w.sift(ctx, shard, sessionDays, b.state.fields(), rows, b.attempt, w.canary(shard))
 	if err != nil {
 		return err
 	}
@@ -153,43 +160,47 @@ func (w *writer) insertState(ctx context.Context, b *batch) error {
 		b.poison = append(b.poison, b.refusal(row, topics.Usage, reasonRefused, time.Now()))
 		w.meters.refused(ctx, topics.Usage, reasonRefused, 1)
 	}
-	b.refused = refused
+	b.refused = append(b.refused, refused...)
+	slices.Sort(b.refused)
 	if len(refused) == 0 {
-		good := b.sample
-		w.good = &good
+		good := b.samples[shard]
+		w.good[shard] = &good
 	}
 	return nil
 }
 
 // canary inserts a row again that ClickHouse has accepted, which changes nothing; nil
 // where there is none yet.
-func (w *writer) canary() func(context.Context) error {
-	if w.good == nil {
+func (w *writer) canary(shard int) func(context.Context) error {
+	if w.good[shard] == nil {
 		return nil
 	}
 	return func(ctx context.Context) error {
 		var rows stateRows
-		rows.add(w.good)
-		return w.insert(ctx, sessionDays, rows.fields(), whole(1))
+		rows.add(w.good[shard])
+		return w.insert(ctx, shard, sessionDays, rows.fields(), whole(1))
 	}
 }
 
-func (w *writer) insertMarks(ctx context.Context, b *batch) error {
-	if len(b.marks) == 0 {
+// insertMarks inserts the marks of the days that the rows of this shard touched.
+func (w *writer) insertMarks(ctx context.Context, b *batch, shard int) error {
+	marks := b.marks[shard]
+	if len(marks) == 0 {
 		return nil
 	}
-	rows := newMarkRows(b.marks, time.Now())
-	return w.insert(ctx, dirtyDays, rows.fields(), whole(len(b.marks)))
+	rows := newMarkRows(marks, time.Now())
+	return w.insert(ctx, shard, dirtyDays, rows.fields(), whole(len(marks)))
 }
 
 // insertLetters inserts dead letters. One that cannot be landed is counted and
 // skipped; its receipt still says how it ended.
-func (w *writer) insertLetters(ctx context.Context, b *batch) error {
-	if b.letters.len() == 0 {
+func (w *writer) insertLetters(ctx context.Context, b *batch, shard int) error {
+	parts := ofPartitions(b.letters.sourcePartition, wholeRange(b.letters.len()), shard, len(w.deps.ClickHouse))
+	if len(parts) == 0 {
 		return nil
 	}
 	b.letters.stamp(time.Now())
-	refused, err := w.sift(ctx, deadLetters, b.letters.fields(), b.letters.len(), b.attempt, nil)
+	refused, err := w.sift(ctx, shard, deadLetters, b.letters.fields(), parts[0], b.attempt, nil)
 	if err != nil {
 		return err
 	}
@@ -200,39 +211,43 @@ func (w *writer) insertLetters(ctx context.Context, b *batch) error {
 	return nil
 }
 
-func (w *writer) insertReceipts(ctx context.Context, b *batch) error {
+func (w *writer) insertReceipts(ctx context.Context, b *batch, shard int) error {
 	now := time.Now()
 	b.landed.stamp(now)
 	b.dead.stamp(now)
 	for _, part := range []struct {
 		rows   *receiptRows
 		ranges [][2]int
-	}{{&b.landed, b.ranges()}, {&b.dead, whole(b.dead.len())}} {
-		if len(part.ranges) == 0 {
+	}{{&b.landed, b.ranges()}, {&b.dead, wholeRange(b.dead.len())}} {
+		selected := ofPartitions(part.rows.partition, part.ranges, shard, len(w.deps.ClickHouse))
+		if len(selected) == 0 {
 			continue
 		}
-		if err := w.insert(ctx, receipts, part.rows.fields(), part.ranges); err != nil {
+		if err := w.insert(ctx, shard, receipts, part.rows.fields(), selected...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *writer) insertLicences(ctx context.Context, b *batch) error {
+// insertLicences inserts the terms, whole on every shard: what is told by terms is told
+// of licences in the registry, too, that no shard has heard of.
+func (w *writer) insertLicences(ctx context.Context, b *batch, shard int) error {
 	if b.licences.len() == 0 {
 		return nil
 	}
-	if err := w.insert(ctx, licences, b.licences.fields(), whole(b.licences.len())); err != nil {
+	if err := w.insert(ctx, shard, licences, b.licences.fields(), whole(b.licences.len())); err != nil {
 		return err
 	}
-	return rollup.MarkTerms(ctx, w.deps.ClickHouse, b.licences.licence, slices.MinFunc(b.licences.validFrom, time.Time.Compare))
+	return rollup.MarkTerms(ctx, w.deps.ClickHouse[shard], b.licences.licence, slices.MinFunc(b.licences.validFrom, time.Time.Compare))
 }
 
-func (w *writer) insertIdentities(ctx context.Context, b *batch) error {
-	if b.identities.len() == 0 {
+func (w *writer) insertIdentities(ctx context.Context, b *batch, shard int) error {
+	rows := ofLicences(b.identities.licence, shard, len(w.deps.ClickHouse))
+	if rows.len() == 0 {
 		return nil
 	}
-	return w.insert(ctx, w.identities, b.identities.fields(), whole(b.identities.len()))
+	return w.insert(ctx, shard, w.identities, b.identities.fields(), rows)
 }
 
 // produceLetters produces the dead letters of this batch and waits until the brokers
@@ -298,11 +313,4 @@ func (w *writer) lastCommit(ctx context.Context) error {
 		return fmt.Errorf("sink: the offsets of %d partitions could not be committed; what they stand for will be inserted again", n)
 	}
 	return nil
-}
-
-func whole(rows int) [][2]int {
-	if rows == 0 {
-		return nil
-	}
-	return [][2]int{{0, rows}}
 }

@@ -32,6 +32,17 @@ addresses: {{ $store.addresses | toJson }}
 database: {{ $store.database }}
 user: {{ .as.user | quote }}
 compression: {{ $store.compression }}
+{{- with $store.cluster }}
+{{- if .name }}
+cluster:
+  name: {{ .name | quote }}
+  shards:
+    {{- range .shards }}
+    - {{ join " " . | quote }}
+    {{- end }}
+  replicated: {{ .replicated }}
+{{- end }}
+{{- end }}
 {{- if .as.passwordSecret.name }}
 password_file: /etc/rollcall/clickhouse-password/{{ .as.passwordSecret.key }}
 {{- end }}

@@ -99,6 +99,19 @@ the value's path.
 {{- fail (printf "%s.clickhouse.certificateSecret: is given, and clickhouse.tls.enabled is false" $part) -}}
 {{- end -}}
 {{- end -}}
+{{- with $v.clickhouse.cluster -}}
+{{- if and .name (not .shards) -}}
+{{- fail "clickhouse.cluster.shards: is empty, and clickhouse.cluster.name is given" -}}
+{{- end -}}
+{{- if and (not .name) (or .shards .replicated) -}}
+{{- fail "clickhouse.cluster.name: is required, as clickhouse.cluster.shards or replicated is given" -}}
+{{- end -}}
+{{- range .shards -}}
+{{- if and (gt (len .) 1) (not $v.clickhouse.cluster.replicated) -}}
+{{- fail "clickhouse.cluster.replicated: is false, and a shard has several servers" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $system := list "kafka" "clickhouse" -}}
 {{- $tls := (index $v $system).tls -}}
 {{- if and $tls.ca.secretName $tls.ca.configMapName -}}

