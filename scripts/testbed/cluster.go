@@ -247,6 +247,9 @@ func (c *Cluster) newProcess(service string, number int) (*Process, error) {
 	}), nil
 }
 
+// ConfigPath returns the file that Command configures with.
+func (c *Cluster) ConfigPath() string { return c.configPath("rollcall") }
+
 // Gateways returns the base URLs of the gateways, without a slash at the end.
 func (c *Cluster) Gateways() []string { return c.gateways }
 
