@@ -39,11 +39,16 @@ func names(ids []keystore.ID) []string {`})
 	return m
 }
 
-// operationsPlan says how large everything is. The fleet's days reach beyond today: its
-// clock must come to the end of the keys of its first days, which services still take
-// for alive by their own.
+// The days of the first fleet. Its clock must come to the end of its own first keys,
+// which services still take for alive by theirs: so it begins 30 days before today. No
+// anonymizer opens what was received more than three days after today.
+const (
+	daysBefore = 30
+	daysPlayed = daysBefore + 1 + 3
+)
+
+// operationsPlan says how large everything is.
 type operationsPlan struct {
-	before, days            int // days before today on which the fleet begins, and all of its days
 	licences, installations int
 	grown, growing          int // installations of the fleet that reports while partitions are added, and for how many seconds
 	away                    int // installations of the fleet that reports while ClickHouse is away
@@ -99,15 +104,18 @@ func (o *operations) check(ok bool, format string, values ...any) {
 
 func openOperations(ctx context.Context, env *Environment) (*operations, error) {
 	o := &operations{plan: Choose(env,
-		operationsPlan{before: 12, days: 35, licences: 8, installations: 16, grown: 40, growing: 20, away: 8},
-		operationsPlan{before: 29, days: 52, licences: 60, installations: 200, grown: 300, growing: 40, away: 100},
+		operationsPlan{licences: 8, installations: 16, grown: 40, growing: 20, away: 8},
+		operationsPlan{licences: 60, installations: 200, grown: 300, growing: 40, away: 100},
 	)}
-	o.begin = time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -o.plan.before)
+	o.begin = time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -daysBefore)
 	binary, err := env.Mutant(ctx, "fleet-clock", withFleetClock(), nil)
 	if err != nil {
 		return nil, err
 	}
 	settings := eagerRollup()
+	if env.Size == Small { // what stands beside licence_day is not looked at
+		delete(settings[testbed.Sink], "sink.rollup.answers_duty_percent")
+	}
 	settings[testbed.Sink]["sink.drain_timeout"] = "3s" // all that it waits for is a ClickHouse that is away
 	if o.pipeline, err = startPipeline(ctx, env, pipelineOptions{
 		Name: "operations", Simulated: true, Cluster: testbed.ClusterOptions{Partitions: 3, ServiceSettings: settings},
@@ -127,6 +135,9 @@ func openOperations(ctx context.Context, env *Environment) (*operations, error) 
 		return nil, err
 	}
 	env.OnClose(func(context.Context) error { return o.page.store.Close() })
+	if err := o.turnBack(ctx); err != nil {
+		return nil, err
+	}
 	late := o.cluster.Service(testbed.Anonymizer)[0]
 	o.early = testbed.NewProcess(testbed.ProcessOptions{
 		Name: late.Name(), Binary: binary, Args: []string{"--config", filepath.Join(o.dir, late.Name()+".yaml"), testbed.Anonymizer},
@@ -140,7 +151,7 @@ func openOperations(ctx context.Context, env *Environment) (*operations, error) 
 func (o *operations) fleetOf(seed uint64, licences, installations, days int) (*fleet.Plan, error) {
 	options := fleet.Proof()
 	options.Seed, options.Licences, options.Installations, options.Days = seed, licences, installations, days
-	options.End = o.day(o.plan.days).Add(-time.Minute)
+	options.End = o.day(daysPlayed).Add(-time.Minute)
 	return fleet.New(options, fleet.MetricsOf(catalogue.Embedded()))
 }
 

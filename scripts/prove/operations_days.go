@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ const (
 // epochs plays the first fleet day by day. At each midnight keys are rotated as the page
 // says, by the fleet's clock.
 func (o *operations) epochs(ctx context.Context) (string, error) {
-	plan, err := o.fleetOf(1, o.plan.licences, o.plan.installations, o.plan.days)
+	plan, err := o.fleetOf(1, o.plan.licences, o.plan.installations, daysPlayed)
 	if err != nil {
 		return "", err
 	}
@@ -44,13 +45,13 @@ func (o *operations) epochs(ctx context.Context) (string, error) {
 	next, stop := iter.Pull(plan.Deliveries())
 	defer stop()
 	delivery, more := next()
-	for n := range o.plan.days {
+	for n := range daysPlayed {
 		if err := o.midnight(ctx, n); err != nil {
 			return "", fmt.Errorf("midnight of day %d: %w", n, err)
 		}
 		ends := o.day(n + 1)
 		err := sender.Run(ctx, func(yield func(fleet.Delivery) bool) {
-			for more && (delivery.ReceivedAt.Before(ends) || n == o.plan.days-1) && yield(delivery) {
+			for more && (delivery.ReceivedAt.Before(ends) || n == daysPlayed-1) && yield(delivery) {
 				delivery, more = next()
 			}
 		})
@@ -59,8 +60,23 @@ func (o *operations) epochs(ctx context.Context) (string, error) {
 		}
 	}
 	counts := sender.Counts()
-	return fmt.Sprintf("%d days, %d reports taken; %d keys made, %d destroyed meanwhile", o.plan.days, counts.Acknowledged, o.keys.made, o.keys.destroyed),
+	return fmt.Sprintf("%d days, %d reports taken; %d keys made, %d destroyed meanwhile", daysPlayed, counts.Acknowledged, o.keys.made, o.keys.destroyed),
 		o.keysLeft()
+}
+
+// turnBack leaves the keystore as the fleet's clock has it on its first day: with keys of
+// the 31 days before, and not yet with those of its later days.
+func (o *operations) turnBack(ctx context.Context) error {
+	for day := o.day(3); day.Before(o.day(daysBefore - 1)); day = day.AddDate(0, 0, 1) {
+		for _, class := range []keystore.Class{keystore.Day, keystore.Opening, keystore.Sealing} {
+			if err := os.Remove(filepath.Join(o.cluster.KeysDir(""), string(class), keystore.DayEpoch(day)+".key")); err != nil {
+				return fmt.Errorf("take back a key: %w", err)
+			}
+		}
+	}
+	o.page.variables["FLEET_NOW"] = o.begin.Format(time.RFC3339)
+	_, err := o.page.shell(ctx, "rollcall keys maintain --since "+keystore.DayEpoch(o.day(-31)))
+	return errors.Join(err, o.cluster.ExportKeys(ctx))
 }
 
 // phases registers a plan's licences, each phase once, whoever asks how often.
@@ -122,9 +138,9 @@ func (o *operations) midnight(ctx context.Context, n int) error {
 	}
 	late := o.cluster.Service(testbed.Anonymizer)[0]
 	switch n {
-	case o.plan.days - refusedFrom:
+	case daysPlayed - refusedFrom:
 		return o.exchange(ctx, late, o.early)
-	case o.plan.days - refusedTo:
+	case daysPlayed - refusedTo:
 		return o.exchange(ctx, o.early, late)
 	}
 	return nil
@@ -144,7 +160,7 @@ func (o *operations) exchange(ctx context.Context, former, successor *testbed.Pr
 // keysLeft checks that the keys of days are those of 31 days back to two ahead, in the
 // keystore and in both exports.
 func (o *operations) keysLeft() error {
-	last := o.day(o.plan.days - 1)
+	last := o.day(daysPlayed - 1)
 	first, ahead := keystore.DayEpoch(last.AddDate(0, 0, -31)), keystore.DayEpoch(last.AddDate(0, 0, 2))
 	for _, service := range []string{"", testbed.Gateway, testbed.Anonymizer} {
 		entries, err := keystore.List(o.cluster.KeysDir(service))
@@ -163,8 +179,9 @@ func (o *operations) keysLeft() error {
 		}
 		o.check(lowest == first && highest == ahead, "keys %q: from %s to %s, not from %s to %s", service, lowest, highest, first, ahead)
 	}
-	wanted := o.plan.days - 32 // of the fleet's own days
-	o.check(wanted > 0 && o.keys.destroyed >= wanted, "%d opening keys were destroyed, at least %d were due", o.keys.destroyed, wanted)
+	o.check(first > keystore.DayEpoch(o.begin), "all of the fleet's own keys are there: from %s", first)
+	// All but those of the three days around today were taken back, or not made yet.
+	o.check(o.keys.made >= daysPlayed-6 && o.keys.destroyed == daysPlayed-1, "%d opening keys made, %d destroyed in %d days", o.keys.made, o.keys.destroyed, daysPlayed)
 	return nil
 }
 
@@ -197,7 +214,7 @@ func (o *operations) replayed(ctx context.Context) (string, error) {
 	if err := o.receivedLongAgo(ctx, ends); err != nil {
 		return figure, err
 	}
-	o.page.variables["DAY"] = keystore.DayEpoch(o.day(o.plan.days - 30))
+	o.page.variables["DAY"] = keystore.DayEpoch(o.day(daysPlayed - 30))
 	for _, name := range []string{"keys-destroy", "keys-look"} {
 		printed, err := o.page.do(ctx, name)
 		if err != nil {
@@ -212,7 +229,7 @@ func (o *operations) replayed(ctx context.Context) (string, error) {
 // receivedLongAgo checks that each copy has landed, and has kept its time of receipt: by
 // the fleet's clock it is outside the window of eight days, by its own it is not.
 func (o *operations) receivedLongAgo(ctx context.Context, ends testbed.Ends) error {
-	latest := o.day(o.plan.days-1).AddDate(0, 0, -20)
+	latest := o.day(daysPlayed-1).AddDate(0, 0, -20)
 	var copies, young int64
 	for partition, end := range ends {
 		var all, late uint64

@@ -111,7 +111,7 @@ func (o *operations) expire(ctx context.Context) (int64, error) {
 		if topic == topics.Raw || topic == topics.DeadLetters {
 			days = 30
 		}
-		for partition, end := range o.borders[o.plan.days-days][topic] {
+		for partition, end := range o.borders[daysPlayed-days][topic] {
 			offsets.Add(kadm.Offset{Topic: topic, Partition: partition, At: end, LeaderEpoch: -1})
 			if topic == topics.Raw {
 				raw += end
