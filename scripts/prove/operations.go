@@ -105,7 +105,7 @@ func (o *operations) check(ok bool, format string, values ...any) {
 func openOperations(ctx context.Context, env *Environment) (*operations, error) {
 	o := &operations{plan: Choose(env,
 		operationsPlan{licences: 8, installations: 16, grown: 40, growing: 20, away: 8},
-		operationsPlan{licences: 60, installations: 200, grown: 300, growing: 40, away: 100},
+		operationsPlan{licences: 40, installations: 120, grown: 200, growing: 30, away: 60},
 	)}
 	o.begin = time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -daysBefore)
 	binary, err := env.Mutant(ctx, "fleet-clock", withFleetClock(), nil)
@@ -174,15 +174,15 @@ func (o *operations) exact(ctx context.Context) (outcome, error) {
 	if found.live, err = oracle.Verify(ctx, o.conn, truth, o.licenceID, oracle.Options{Live: true}); err != nil {
 		return found, err
 	}
-	for _, d := range slices.Concat(found.rollup.Examples, found.live.Examples) {
-		o.env.Say("%s", d)
-	}
 	return found, nil
 }
 
 // compared says that all is exact, or adds what is not to what is wrong.
 func (o *operations) compared(ctx context.Context, after string) (string, error) {
 	found, err := o.exact(ctx)
+	for _, d := range slices.Concat(found.rollup.Examples, found.live.Examples) {
+		o.env.Say("%s", d)
+	}
 	o.check(err != nil || found.exact(), "%s: %s", after, found)
 	if err != nil {
 		return after, err
@@ -200,7 +200,7 @@ func (o *operations) installed(ctx context.Context) (string, error) {
 	return fmt.Sprintf("prepared: %d lines said", strings.Count(printed, "\n")), err
 }
 
-// missing waits until every offset of reports.raw has its end, whatever that is.
+// drained waits until every offset of reports.raw has its end, whatever that is.
 func (o *operations) drained(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, exactSettleLimit)
 	defer cancel()
