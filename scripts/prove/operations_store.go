@@ -81,7 +81,6 @@ func (o *operations) growUnderLoad(ctx context.Context, before testbed.Ends) err
 	if err != nil {
 		return fmt.Errorf("the second fleet sends nothing: %w", err)
 	}
-	o.page.variables["PARTITIONS"] = "6"
 	for _, name := range []string{"backup", "partitions-add", "partitions-see"} {
 		if _, err := o.page.do(ctx, name); err != nil {
 			return err
