@@ -113,12 +113,9 @@ func keep(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, 
 // while session_days has none or only an older one. It goes day by day, which bounds
 // the memory, and leaves out days whose session-days are expiring.
 func stateMissing(ctx context.Context, conn driver.Conn, topic uuid.UUID) (int64, error) {
-	var days []struct {
-		Day string `ch:"receipt_day"`
-	}
-	const dayQuery = `SELECT DISTINCT toString(day) AS receipt_day FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day > today() - 99`
-	if err := conn.Select(ctx, &days, dayQuery, chgo.Named("topic", topic.String())); err != nil {
-		return 0, fmt.Errorf("list the days of receipts: %w", err)
+	days, err := receiptDays(ctx, conn, topic)
+	if err != nil {
+		return 0, err
 	}
 	const query = `SELECT toInt64(count()) FROM
 		(
@@ -129,12 +126,29 @@ func stateMissing(ctx context.Context, conn driver.Conn, topic uuid.UUID) (int64
 		USING (licence_id, session_id)
 		WHERE s.held < r.told`
 	var missing int64
-	for _, d := range days {
+	for _, day := range days {
 		var n int64
-		if err := conn.QueryRow(ctx, query, chgo.Named("topic", topic.String()), chgo.Named("day", d.Day)).Scan(&n); err != nil {
+		if err := conn.QueryRow(ctx, query, chgo.Named("topic", topic.String()), chgo.Named("day", day)).Scan(&n); err != nil {
 			return 0, fmt.Errorf("compare receipts with session-days: %w", err)
 		}
 		missing += n
 	}
 	return missing, nil
+}
+
+// receiptDays returns the days of landed reports, as 2006-01-02, but for those whose
+// session-days are expiring.
+func receiptDays(ctx context.Context, conn driver.Conn, topic uuid.UUID) ([]string, error) {
+	var rows []struct {
+		Day string `ch:"receipt_day"`
+	}
+	const query = `SELECT DISTINCT toString(day) AS receipt_day FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day > today() - 99`
+	if err := conn.Select(ctx, &rows, query, chgo.Named("topic", topic.String())); err != nil {
+		return nil, fmt.Errorf("list the days of receipts: %w", err)
+	}
+	days := make([]string, len(rows))
+	for i, row := range rows {
+		days[i] = row.Day
+	}
+	return days, nil
 }

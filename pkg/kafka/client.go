@@ -13,7 +13,13 @@ import (
 	"rollcall/pkg/telemetry"
 )
 
-const metadataMinAge = 250 * time.Millisecond
+const (
+	metadataMinAge = 250 * time.Millisecond
+	// metadataMaxAge is how long a partition that was added may go unnoticed. Producers
+	// may notice it before consumers do, and what they write to it waits that long: with
+	// the library's default of 5 min that would break the promise of freshness.
+	metadataMaxAge = 10 * time.Second
+)
 
 // NewClient makes a client for cfg; opts come after what cfg sets. It connects to
 // nothing yet. Errors are of the configuration or of the files that it names.
@@ -33,6 +39,7 @@ func NewClient(cfg Config, tel telemetry.Telemetry, opts ...kgo.Opt) (*kgo.Clien
 		// The default of 5 s is how long a partition without a leader, or with too few
 		// replicas, would wait to be tried again.
 		kgo.MetadataMinAge(metadataMinAge),
+		kgo.MetadataMaxAge(metadataMaxAge),
 	}
 	if cfg.TLS.Enabled {
 		config, err := cfg.TLS.client()

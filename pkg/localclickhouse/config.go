@@ -20,6 +20,7 @@ type layout struct{ dir string }
 func (l layout) config() string   { return filepath.Join(l.dir, "config.xml") }
 func (l layout) users() string    { return filepath.Join(l.dir, "users.xml") }
 func (l layout) data() string     { return filepath.Join(l.dir, "data") }
+func (l layout) backups() string  { return filepath.Join(l.dir, "backups") }
 func (l layout) lock() string     { return filepath.Join(l.dir, "lock") }
 func (l layout) output() string   { return filepath.Join(l.dir, "output.log") }
 func (l layout) log() string      { return filepath.Join(l.dir, "server.log") }
@@ -45,6 +46,7 @@ const configTemplate = `<clickhouse>
   <tmp_path>{{xml .Data}}/tmp/</tmp_path>
   <user_files_path>{{xml .Data}}/user_files/</user_files_path>
   <format_schema_path>{{xml .Data}}/format_schemas/</format_schema_path>
+  <backups><allowed_path>{{xml .Backups}}/</allowed_path></backups>
   <user_directories><users_xml><path>{{xml .Users}}</path></users_xml></user_directories>
   <default_profile>default</default_profile>
   <access_control_improvements>
@@ -132,7 +134,7 @@ func writeConfig(l layout, o Options) error {
 	}
 	err = writeTemplate(l.config(), configTemplate, map[string]any{
 		"Remote": remote, "ZooKeeper": keepers, "Macros": o.Macros,
-		"Log": l.log(), "ErrorLog": l.errorLog(), "Data": l.data(), "Users": l.users(),
+		"Log": l.log(), "ErrorLog": l.errorLog(), "Data": l.data(), "Backups": l.backups(), "Users": l.users(),
 		"TCPPort": o.TCPPort, "HTTPPort": o.HTTPPort, "MemoryBytes": memoryBytes,
 		"Logs": logTables(),
 	})

@@ -236,10 +236,11 @@ func (p *pipeline) settled(ctx context.Context, limit time.Duration) (*audit.Rep
 		dirty  = -1
 	)
 	err = until(ctx, 500*time.Millisecond, func() (bool, error) {
-		if report, err = audit.Audit(ctx, p.admin, p.conn, audit.Options{SkipState: true, KeepNothing: true}); err != nil {
-			return false, err
+		now, err := audit.Audit(ctx, p.admin, p.conn, audit.Options{SkipState: true, KeepNothing: true})
+		if err != nil {
+			return false, err // the last that succeeded is told
 		}
-		if report.Missing > 0 {
+		if report = now; report.Missing > 0 {
 			return false, nil
 		}
 		days, err := rollups.Dirty(ctx)

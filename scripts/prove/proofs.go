@@ -21,6 +21,7 @@ func proofs() []Proof {
 		{Name: "new-counter", Claim: "a counter that is added to the catalogue's files alone is in every view that speaks of metrics after one report: no code, no DDL", Tested: true, Run: proveNewCounter},
 		{Name: "sealing-cost", Claim: "sealing takes at most a quarter more CPU of gateway and anonymizer, and at most twice the bytes on the broker", Run: proveSealingCost},
 		{Name: "replay", Claim: "reports refused by a release too old for them count once they are replayed, and replaying the whole topic changes nothing", Tested: true, Run: proveReplay},
+		{Name: "operations", Claim: "the procedures of docs/operations.md do what the page says: keys of passing days, dead letters of three weeks ago, added partitions, and a lost ClickHouse restored from a backup leave every count exact", Tested: true, Run: proveOperations},
 		{Name: "compliance-truth", Claim: "peak CPUs in use are exact where sessions are complete, and a bracket that holds the truth where they are not; what is told of entitlements and abuse is true", Tested: true, Run: proveComplianceTruth},
 		{Name: "retirement-truth", Claim: "the bounds of who uses a legacy feature hold the truth whoever is dark, and removal is never advised where it breaks too many", Tested: true, Run: proveRetirementTruth},
 		{Name: "forged", Claim: "forged reports for another's licence, on open and closed days, are found, taken out of every count and put back, exactly, whatever is sent again", Tested: true, Run: proveForged},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"rollcall/pkg/access"
@@ -121,6 +122,18 @@ func (c *ClickHouse) end(end func(*localclickhouse.Server) error) error {
 	c.server = nil
 	c.spent = c.spent.Add(used)
 	return err
+}
+
+// LoseData removes all that a server which does not run has stored, as a lost disk would.
+// Backups stay: they lie elsewhere.
+func (c *ClickHouse) LoseData() error {
+	if server := c.current(); server != nil {
+		return fmt.Errorf("ClickHouse runs, process %d", server.PID())
+	}
+	if err := os.RemoveAll(filepath.Join(c.options.Dir, "data")); err != nil {
+		return fmt.Errorf("lose ClickHouse's data: %w", err)
+	}
+	return nil
 }
 
 // Usage returns what the server used, former lives included.

@@ -292,6 +292,9 @@ func (c *Cluster) Use(binary string) {
 	c.binary = binary
 }
 
+// ConfigPath returns the file that Command configures with.
+func (c *Cluster) ConfigPath() string { return c.configPath("rollcall") }
+
 // Gateways returns the base URLs of the gateways, without a slash at the end.
 func (c *Cluster) Gateways() []string { return c.gateways }
 

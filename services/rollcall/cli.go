@@ -48,6 +48,7 @@ type cli struct {
 	Migrate  migrateCommand  `cmd:"" group:"Operation" help:"Apply ClickHouse's migrations, or list them."`
 	Grants   grantsCommand   `cmd:"" group:"Operation" help:"Show who may do what in ClickHouse, as SQL or as a users file."`
 	Replay   replayCommand   `cmd:"" group:"Operation" help:"Write reports of reports.raw again: those of a class of dead letters, or a range of offsets."`
+	Rewind   rewindCommand   `cmd:"" group:"Operation" help:"Let the pipeline read again what a restored ClickHouse does not hold."`
 
 	Quarantine quarantineCommand `cmd:"" group:"Operation" help:"Take what a licence, installation or session reported out of every count, and back."`
 

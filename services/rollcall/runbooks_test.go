@@ -16,7 +16,7 @@ func TestCommandsOfRunbooksExist(t *testing.T) {
 		t.Fatalf("%d runbooks: %v", len(pages), err)
 	}
 	found := 0
-	for _, path := range append(pages, "../../docs/observability.md") {
+	for _, path := range append(pages, "../../docs/observability.md", "../../docs/operations.md") {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/scripts/testbed"
+)
+
+func TestStepsAreReadFromThePage(t *testing.T) {
+	const page = "# Page\n```sh\n# first-step\nrollcall a\nrollcall b \\\n  --c\n```\nWords.\n```sql\n-- second\nSELECT 1\n```\n```\nno step\n```\n"
+	got, err := parseSteps(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]step{
+		"first-step": {name: "first-step", language: "sh", commands: "rollcall a\nrollcall b \\\n  --c"},
+		"second":     {name: "second", language: "sql", commands: "SELECT 1"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(step{})); diff != "" {
+		t.Error(diff)
+	}
+	for _, wrong := range []string{page + page, "```sh\nrollcall a\n```\n", "```sh\n# empty\n```\n"} {
+		if _, err := parseSteps(wrong); err == nil {
+			t.Errorf("taken: %q", wrong)
+		}
+	}
+}
+
+// Each step of the page is run by a proof, and the page says by which.
+func TestEveryStepIsRunByAProof(t *testing.T) {
+	root, err := testbed.Root(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(root, operationsPage))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := parseSteps(string(content))
+	if err != nil || len(steps) < 15 {
+		t.Fatalf("%d steps: %v", len(steps), err)
+	}
+	_, table, _ := strings.Cut(string(content), "## Which proof runs what")
+	for name, proof := range elsewhere() {
+		if _, ok := steps[name]; !ok || !strings.Contains(table, "`"+name+"`") || !strings.Contains(table, "NAME="+proof) {
+			t.Errorf("step %s of proof %s", name, proof)
+		}
+	}
+}
+
+func TestWhatStandsInForKubectlIsNarrow(t *testing.T) {
+	r := &runner{pipeline: &pipeline{cluster: &testbed.Cluster{}}}
+	for _, command := range []string{"kubectl -n rollcall delete pod x", "kubectl -n rollcall scale deployment rollcall-sink", "kubectl -n rollcall scale deployment rollcall-sink --replicas 1"} {
+		if err := r.kubectl(t.Context(), strings.Fields(command)); err == nil {
+			t.Errorf("%q was taken", command)
+		}
+	}
+}
