@@ -13,7 +13,7 @@ type measured struct {
 	gateway, anonymizer, enricher, sink, store float64
 	// memory is the highest that a process of a service held, MiB, under an outage: proof outage.
 	memory map[string]float64
-	// Bytes on a disk: proof shards.
+	// Bytes on a disk: raw by proof sealing-cost, the others by proof shards.
 	raw, clean, usage, sessionDay, receipt, licenceDay float64
 	// computing is the CPU seconds of a day's licence_day, of so many session-days: docs/rollup.md.
 	computing, computed float64
@@ -49,12 +49,12 @@ func read(proofs, rollup string) (measured, error) {
 		return ""
 	}
 	const n = `([\d.,]*\d)`
-	pipeline, outage, shards := row("pipeline-cpu"), row("outage"), row("shards")
+	pipeline, outage, shards, sealing := row("pipeline-cpu"), row("outage"), row("shards"), row("sealing-cost")
 	m := measured{
 		gateway: r.number(pipeline, `gateway `+n), anonymizer: r.number(pipeline, `anonymizer `+n), enricher: r.number(pipeline, `enricher `+n),
 		sink: r.number(pipeline, `sink `+n), store: r.number(pipeline, `ClickHouse `+n+`\)`),
 		memory: map[string]float64{},
-		raw:    r.number(shards, `reports\.raw `+n), clean: r.number(shards, `reports\.clean `+n), usage: r.number(shards, `usage `+n+`;`),
+		raw:    r.number(sealing, `the bytes \([^)]*\), `+n+` a report`), clean: r.number(shards, `reports\.clean `+n), usage: r.number(shards, `usage `+n),
 		sessionDay: r.number(shards, `a session-day `+n), receipt: r.number(shards, `a receipt `+n), licenceDay: r.number(shards, `in the rollups `+n),
 		computed: r.number(rollup, `Computing a day of `+n+` session-days`), computing: r.number(rollup, `takes `+n+` s of one CPU`),
 	}

@@ -15,7 +15,7 @@ func page(m measured, a assumed) string {
 	line("| measured | figure | proof |\n|---|---|---|")
 	line("| CPU of a report | gateway %.1f µs, anonymizer %.1f, enricher %.1f, sink %.1f, ClickHouse %.1f (insert and merges) | `pipeline-cpu` |", m.gateway, m.anonymizer, m.enricher, m.sink, m.store)
 	line("| memory of a process, at its highest | gateway %.0f MiB, anonymizer %.0f, enricher %.0f, sink %.0f | `outage` |", m.memory["gateway"], m.memory["anonymizer"], m.memory["enricher"], m.memory["sink"])
-	line("| a record on one broker's disk | `reports.raw` %.0f bytes, `reports.clean` %.0f, `usage` %.0f | `shards` |", m.raw, m.clean, m.usage)
+	line("| a record on one broker's disk | `reports.raw` %.0f bytes (`sealing-cost`), `reports.clean` %.0f, `usage` %.0f | `shards`, few at a time: more than at a high rate |", m.raw, m.clean, m.usage)
 	line("| a row on one server's disk, merged | session-day %.0f bytes, receipt %.0f; a licence's day in all rollups that name licences %s | `shards` |", m.sessionDay, m.receipt, count(m.licenceDay))
 	line("| computing a day of `licence_day` | %.1f s of CPU for %s session-days | benchmark in [rollup.md](rollup.md) |", m.computing, count(m.computed))
 	line("\n| assumed | figure |\n|---|---|")
