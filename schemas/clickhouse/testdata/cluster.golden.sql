@@ -234,44 +234,6 @@ CREATE VIEW IF NOT EXISTS v1_sessions
 DEFINER = rollcall_definer SQL SECURITY DEFINER
 AS SELECT * FROM shards_v1_sessions
 COMMENT 'From when to when each session ran: the rows behind peaks and signs of abuse. Last 100 days; ask for a licence. Grain: licence, application, installation and session.';
-DROP TABLE IF EXISTS shards_v1_licence_places;
-CREATE TABLE IF NOT EXISTS shards_v1_licence_places AS rollcall_shard.v1_licence_places
-ENGINE = Distributed('main', 'rollcall_shard', 'v1_licence_places', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
-COMMENT 'What all shards have in rollcall_shard.v1_licence_places. Grain: as there.';
-DROP VIEW IF EXISTS v1_licence_places;
-CREATE VIEW IF NOT EXISTS v1_licence_places
-(
-    licence_id            UUID          COMMENT 'Pseudonym of the licence',
-    received_day          Date          COMMENT 'UTC day of receipt, by the clock of the gateway',
-    installation_id       UUID          COMMENT 'Pseudonym of the installation, scoped to the licence',
-    networks              UInt64        COMMENT 'Networks (/24, /48) that its reports came from; a lower bound: the newest report of a session and day alone is held',
-    countries             Array(String) COMMENT 'ISO 3166-1 alpha-2 codes that its reports came from',
-    licence_networks      UInt64        COMMENT 'Networks of all installations of the licence that day',
-    licence_countries     Array(String) COMMENT 'Countries of all installations of the licence that day',
-    licence_installations UInt64        COMMENT 'Installations of the licence that day'
-)
-DEFINER = rollcall_definer SQL SECURITY DEFINER
-AS SELECT * FROM shards_v1_licence_places
-COMMENT 'From how many networks and countries a licence reports. Networks: last 31 days; countries: 100. Grain: licence, day of receipt and installation.';
-DROP TABLE IF EXISTS shards_v1_cloned_installations;
-CREATE TABLE IF NOT EXISTS shards_v1_cloned_installations AS rollcall_shard.v1_cloned_installations
-ENGINE = Distributed('main', 'rollcall_shard', 'v1_cloned_installations', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
-COMMENT 'What all shards have in rollcall_shard.v1_cloned_installations. Grain: as there.';
-DROP VIEW IF EXISTS v1_cloned_installations;
-CREATE VIEW IF NOT EXISTS v1_cloned_installations
-(
-    licence_id      UUID                   COMMENT 'Pseudonym of the licence',
-    day             Date                   COMMENT 'UTC day, by the clocks of the clients',
-    application     LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
-    installation_id UUID                   COMMENT 'Pseudonym of the installation, scoped to the licence',
-    hosts_at_once   UInt64                 COMMENT 'Hosts on which it certainly ran at one moment, at most; 2 or more',
-    overlap_s       Float64                COMMENT 'Seconds in which it certainly ran on 2 hosts or more',
-    hosts           UInt64                 COMMENT 'Hosts on which it ran that day',
-    clock_doubtful  Bool                   COMMENT 'A clock was seen to be wrong: the overlap may be none'
-)
-DEFINER = rollcall_definer SQL SECURITY DEFINER
-AS SELECT * FROM shards_v1_cloned_installations
-COMMENT 'Installations that ran on several hosts at one time: copies of one installation. Last 100 days; ask for a licence. Grain: licence, day, application and installation.';
 DROP TABLE IF EXISTS retirement_day;
 CREATE TABLE IF NOT EXISTS retirement_day AS rollcall_shard.retirement_day
 ENGINE = Distributed('main', 'rollcall_shard', 'retirement_day', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
@@ -895,78 +857,6 @@ AS SELECT day, stranger.2 AS name_hash, stranger.3 AS sent_as, stranger.1 AS app
 FROM quality_day
 ARRAY JOIN strangers AS stranger
 COMMENT 'Metrics that no catalogue has: what a release counts before the catalogue knows it. Grain: day, hash, kind and application.';
-DROP VIEW IF EXISTS v1_data_quality;
-CREATE VIEW IF NOT EXISTS v1_data_quality
-(
-    day               Date                COMMENT 'UTC day: of receipt (of landing, where that is not known) for reports, dead letters and delays; of the values for all about session-days',
-    reports_landed    UInt64              COMMENT 'Offsets of reports.raw received that day that have landed, copies included; last 31 days',
-    dead_letters      Map(String, UInt64) COMMENT 'Offsets of reports.raw that ended as a dead letter, by class; last 31 days',
-    delay_median_s    Float64             COMMENT 'Median of the seconds from receipt to landing; last 31 days',
-    delay_p99_s       Float64             COMMENT '99th percentile of the same',
-    forked_sequences  UInt64              COMMENT 'Numbers of a session that came with more than one report id: a session resumed twice from one snapshot, so under-counted',
-    session_days      UInt64              COMMENT 'Session-days held',
-    full_consent      UInt64              COMMENT 'Session-days under FULL consent',
-    unregistered      UInt64              COMMENT 'Session-days whose licence the registry did not have',
-    with_unknown      UInt64              COMMENT 'Session-days with a metric that the catalogue does not have',
-    unknown_metrics   UInt64              COMMENT 'Such metrics, different ones',
-    unknown_dropped   UInt64              COMMENT 'Such metrics beyond the first 50 of a report, or without FULL consent',
-    optional_dropped  UInt64              COMMENT 'Catalogued metrics that the consent did not cover',
-    kind_mismatches   UInt64              COMMENT 'Metrics sent under another kind than the catalogue has',
-    uncatalogued      UInt64              COMMENT 'Session-days with a metric id that metrics does not have: not in any rollup until it does',
-    suspect_values    UInt64              COMMENT 'Values kept out of the sums as implausible',
-    refused_values    UInt64              COMMENT 'Values refused as negative or beyond 2^53',
-    flags             Map(String, UInt64) COMMENT 'Session-days with each flag of the enricher'
-)
-DEFINER = rollcall_definer SQL SECURITY DEFINER
-AS SELECT
-    day,
-    sum(a_reports) AS reports_landed,
-    sumMap(a_dead) AS dead_letters,
-    max(a_median) AS delay_median_s,
-    max(a_p99) AS delay_p99_s,
-    sum(a_forked) AS forked_sequences,
-    sum(b_session_days) AS session_days,
-    sum(b_full) AS full_consent,
-    sum(b_unregistered) AS unregistered,
-    sum(b_with_unknown) AS with_unknown,
-    sum(b_unknown) AS unknown_metrics,
-    sum(b_unknown_dropped) AS unknown_dropped,
-    sum(b_optional_dropped) AS optional_dropped,
-    sum(b_mismatches) AS kind_mismatches,
-    sum(b_uncatalogued) AS uncatalogued,
-    sum(b_suspect) AS suspect_values,
-    sum(b_refused) AS refused_values,
-    sumMap(b_flags) AS flags
-FROM
-(
-    SELECT
-        toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day,
-        countIf(end = 'landed') AS a_reports,
-        CAST(sumMapIf(map(toString(reason), toUInt64(1)), end = 'dead_lettered'), 'Map(String, UInt64)') AS a_dead,
-        ifNotFinite(quantileTDigestIf(0.5)(greatest(0, toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(received_at)) / 1000, end = 'landed'), 0)::Float64 AS a_median,
-        ifNotFinite(quantileTDigestIf(0.99)(greatest(0, toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(received_at)) / 1000, end = 'landed'), 0)::Float64 AS a_p99,
-        0::UInt64 AS a_forked,
-        0::UInt64 AS b_session_days, 0::UInt64 AS b_full, 0::UInt64 AS b_unregistered, 0::UInt64 AS b_with_unknown, 0::UInt64 AS b_unknown, 0::UInt64 AS b_unknown_dropped,
-        0::UInt64 AS b_optional_dropped, 0::UInt64 AS b_mismatches, 0::UInt64 AS b_uncatalogued, 0::UInt64 AS b_suspect, 0::UInt64 AS b_refused, map()::Map(String, UInt64) AS b_flags
-    FROM receipts FINAL
-    GROUP BY day
-    UNION ALL
-    SELECT day, 0, map()::Map(String, UInt64), 0., 0., count(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, map()::Map(String, UInt64)
-    FROM
-    (
-        SELECT day, licence_id, session_id, sequence FROM receipts WHERE end = 'landed'
-        GROUP BY day, licence_id, session_id, sequence HAVING uniqExact(report_id) > 1
-    )
-    GROUP BY day
-    UNION ALL
-    SELECT
-        day, 0, map()::Map(String, UInt64), 0., 0., 0,
-        session_days, full_consent, unregistered, with_unknown, unknown_metrics, unknown_dropped, optional_dropped, kind_mismatches, uncatalogued, suspect_values, refused_values, flags
-    FROM quality_day
-    WHERE session_days > 0
-)
-GROUP BY day
-COMMENT 'How good the data of a day is. Grain: day.';
 DROP TABLE IF EXISTS shards_v1_peak_cpus;
 CREATE TABLE IF NOT EXISTS shards_v1_peak_cpus AS rollcall_shard.v1_peak_cpus
 ENGINE = Distributed('main', 'rollcall_shard', 'v1_peak_cpus', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
@@ -1081,3 +971,123 @@ CREATE VIEW IF NOT EXISTS v1_partner_licence_day
 DEFINER = rollcall_definer SQL SECURITY DEFINER
 AS SELECT * FROM shards_v1_partner_licence_day
 COMMENT 'Usage of the licences that a partner sold: on each day those whose terms name the partner. Grain: partner, day, licence, application and metric.';
+DROP VIEW IF EXISTS v1_data_quality;
+CREATE VIEW IF NOT EXISTS v1_data_quality
+(
+    day               Date                COMMENT 'UTC day: of receipt (of landing, where that is not known) for reports, dead letters and delays; of the values for all about session-days',
+    reports_landed    UInt64              COMMENT 'Offsets of reports.raw received that day that have landed, copies included; last 31 days',
+    dead_letters      Map(String, UInt64) COMMENT 'Offsets of reports.raw that ended as a dead letter, by class; last 31 days',
+    delay_median_s    Float64             COMMENT 'Median of the seconds from receipt to landing; last 31 days',
+    delay_p99_s       Float64             COMMENT '99th percentile of the same',
+    forked_sequences  UInt64              COMMENT 'Numbers of a session that came with more than one report id: a session resumed twice from one snapshot, so under-counted',
+    session_days      UInt64              COMMENT 'Session-days held',
+    full_consent      UInt64              COMMENT 'Session-days under FULL consent',
+    unregistered      UInt64              COMMENT 'Session-days whose licence the registry did not have',
+    with_unknown      UInt64              COMMENT 'Session-days with a metric that the catalogue does not have',
+    unknown_metrics   UInt64              COMMENT 'Such metrics, different ones',
+    unknown_dropped   UInt64              COMMENT 'Such metrics beyond the first 50 of a report, or without FULL consent',
+    optional_dropped  UInt64              COMMENT 'Catalogued metrics that the consent did not cover',
+    kind_mismatches   UInt64              COMMENT 'Metrics sent under another kind than the catalogue has',
+    uncatalogued      UInt64              COMMENT 'Session-days with a metric id that metrics does not have: not in any rollup until it does',
+    suspect_values    UInt64              COMMENT 'Values kept out of the sums as implausible',
+    refused_values    UInt64              COMMENT 'Values refused as negative or beyond 2^53',
+    flags             Map(String, UInt64) COMMENT 'Session-days with each flag of the enricher'
+)
+DEFINER = rollcall_definer SQL SECURITY DEFINER
+AS SELECT
+    day,
+    sum(a_reports) AS reports_landed,
+    sumMap(a_dead) AS dead_letters,
+    max(a_median) AS delay_median_s,
+    max(a_p99) AS delay_p99_s,
+    sum(a_forked) AS forked_sequences,
+    sum(b_session_days) AS session_days,
+    sum(b_full) AS full_consent,
+    sum(b_unregistered) AS unregistered,
+    sum(b_with_unknown) AS with_unknown,
+    sum(b_unknown) AS unknown_metrics,
+    sum(b_unknown_dropped) AS unknown_dropped,
+    sum(b_optional_dropped) AS optional_dropped,
+    sum(b_mismatches) AS kind_mismatches,
+    sum(b_uncatalogued) AS uncatalogued,
+    sum(b_suspect) AS suspect_values,
+    sum(b_refused) AS refused_values,
+    sumMap(b_flags) AS flags
+FROM
+(
+    SELECT
+        day, n AS a_reports, map()::Map(String, UInt64) AS a_dead,
+        ifNotFinite(delays[1], 0)::Float64 AS a_median, ifNotFinite(delays[2], 0)::Float64 AS a_p99, 0::UInt64 AS a_forked,
+        0::UInt64 AS b_session_days, 0::UInt64 AS b_full, 0::UInt64 AS b_unregistered, 0::UInt64 AS b_with_unknown, 0::UInt64 AS b_unknown, 0::UInt64 AS b_unknown_dropped,
+        0::UInt64 AS b_optional_dropped, 0::UInt64 AS b_mismatches, 0::UInt64 AS b_uncatalogued, 0::UInt64 AS b_suspect, 0::UInt64 AS b_refused, map()::Map(String, UInt64) AS b_flags
+    FROM
+    (
+        SELECT
+            toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day, count() AS n,
+            quantilesTDigest(0.5, 0.99)(greatest(0, toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(received_at)) / 1000) AS delays
+        FROM receipts FINAL
+        WHERE end = 'landed'
+        GROUP BY day
+    )
+    UNION ALL
+    SELECT
+        toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day, 0, CAST(sumMap(map(toString(reason), toUInt64(1))), 'Map(String, UInt64)'),
+        0., 0., 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, map()::Map(String, UInt64)
+    FROM receipts FINAL
+    WHERE end = 'dead_lettered'
+    GROUP BY day
+    UNION ALL
+    SELECT day, 0, map()::Map(String, UInt64), 0., 0., count(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, map()::Map(String, UInt64)
+    FROM
+    (
+        SELECT day, licence_id, session_id, sequence FROM receipts WHERE end = 'landed'
+        GROUP BY day, licence_id, session_id, sequence HAVING min(report_id) != max(report_id)
+    )
+    GROUP BY day
+    UNION ALL
+    SELECT
+        day, 0, map()::Map(String, UInt64), 0., 0., 0,
+        session_days, full_consent, unregistered, with_unknown, unknown_metrics, unknown_dropped, optional_dropped, kind_mismatches, uncatalogued, suspect_values, refused_values, flags
+    FROM quality_day
+    WHERE session_days > 0
+)
+GROUP BY day
+COMMENT 'How good the data of a day is. Grain: day.';
+DROP TABLE IF EXISTS shards_v1_licence_places;
+CREATE TABLE IF NOT EXISTS shards_v1_licence_places AS rollcall_shard.v1_licence_places
+ENGINE = Distributed('main', 'rollcall_shard', 'v1_licence_places', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
+COMMENT 'What all shards have in rollcall_shard.v1_licence_places. Grain: as there.';
+DROP VIEW IF EXISTS v1_licence_places;
+CREATE VIEW IF NOT EXISTS v1_licence_places
+(
+    licence_id            UUID          COMMENT 'Pseudonym of the licence',
+    received_day          Date          COMMENT 'UTC day of receipt, by the clock of the gateway',
+    installation_id       UUID          COMMENT 'Pseudonym of the installation, scoped to the licence',
+    networks              UInt64        COMMENT 'Networks (/24, /48) that its reports came from; a lower bound: the newest report of a session and day alone is held',
+    countries             Array(String) COMMENT 'ISO 3166-1 alpha-2 codes that its reports came from',
+    licence_networks      UInt64        COMMENT 'Networks of all installations of the licence that day',
+    licence_countries     Array(String) COMMENT 'Countries of all installations of the licence that day',
+    licence_installations UInt64        COMMENT 'Installations of the licence that day'
+)
+DEFINER = rollcall_definer SQL SECURITY DEFINER
+AS SELECT * FROM shards_v1_licence_places
+COMMENT 'From how many networks and countries a licence reports. Networks: last 31 days; countries: 100. Grain: licence, day of receipt and installation.';
+DROP TABLE IF EXISTS shards_v1_cloned_installations;
+CREATE TABLE IF NOT EXISTS shards_v1_cloned_installations AS rollcall_shard.v1_cloned_installations
+ENGINE = Distributed('main', 'rollcall_shard', 'v1_cloned_installations', toUInt64(bitAnd(toUInt128(licence_id), toUInt128(18446744073709551615))))
+COMMENT 'What all shards have in rollcall_shard.v1_cloned_installations. Grain: as there.';
+DROP VIEW IF EXISTS v1_cloned_installations;
+CREATE VIEW IF NOT EXISTS v1_cloned_installations
+(
+    licence_id      UUID                   COMMENT 'Pseudonym of the licence',
+    day             Date                   COMMENT 'UTC day, by the clocks of the clients',
+    application     LowCardinality(String) COMMENT 'roboserver, management_console or (other)',
+    installation_id UUID                   COMMENT 'Pseudonym of the installation, scoped to the licence',
+    hosts_at_once   UInt64                 COMMENT 'Hosts on which it certainly ran at one moment, at most; 2 or more',
+    overlap_s       Float64                COMMENT 'Seconds in which it certainly ran on 2 hosts or more',
+    hosts           UInt64                 COMMENT 'Hosts on which it ran that day',
+    clock_doubtful  Bool                   COMMENT 'A clock was seen to be wrong: the overlap may be none'
+)
+DEFINER = rollcall_definer SQL SECURITY DEFINER
+AS SELECT * FROM shards_v1_cloned_installations
+COMMENT 'Installations that ran on several hosts at one time: copies of one installation. Last 100 days; ask for a licence. Grain: licence, day, application and installation.';
