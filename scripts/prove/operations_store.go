@@ -222,7 +222,7 @@ func (o *operations) noEndWithoutRewind(ctx context.Context, found rewind.Result
 		}
 	}
 	o.check(wanting > 0 && report.Missing > 0, "before the rewind the audit misses %d offsets, of %d partitions", report.Missing, wanting)
-	o.env.Say("before the rewind %d offsets have no end; the first of each of %d partitions is where it goes on", report.Missing, wanting)
+	o.env.Say("before the rewind %d offsets have no end; %d partitions are read again", report.Missing, wanting)
 	return nil
 }
 
