@@ -73,6 +73,7 @@ type receipt struct {
 	end, reason     string
 	report, session uuid.UUID
 	sequence        uint64
+	age             time.Duration // since the sink wrote it
 }
 
 func (w *world) receipts(all ...receipt) {
@@ -89,7 +90,7 @@ func (w *world) receipts(all ...receipt) {
 		if r.end == "landed" {
 			day = time.Now()
 		}
-		if err := batch.Append(w.topic, r.partition, r.offset, r.end, r.reason, r.report, uuid.NameSpaceDNS, r.session, r.sequence, day.UTC(), time.Now(), time.Now()); err != nil {
+		if err := batch.Append(w.topic, r.partition, r.offset, r.end, r.reason, r.report, uuid.NameSpaceDNS, r.session, r.sequence, day.UTC(), time.Now(), time.Now().Add(-r.age)); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ package audit
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -12,11 +13,20 @@ import (
 	"rollcall/pkg/topics"
 )
 
-func (w *world) held() []Held {
+func (w *world) heldAndWhen() []Held {
 	w.t.Helper()
 	held, id, err := HeldUpTo(w.t.Context(), w.admin, w.conn)
 	if err != nil || id != w.topic {
 		w.t.Fatal(id, err)
+	}
+	return held
+}
+
+func (w *world) held() []Held {
+	w.t.Helper()
+	held := w.heldAndWhen()
+	for i := range held {
+		held[i].Newest = time.Time{}
 	}
 	return held
 }
@@ -100,7 +110,7 @@ func TestHeldByARange(t *testing.T) {
 }
 
 // What the topic has lost since the last receipt is lost.
-func TestExpiredBehindTheLastReceipt(t *testing.T) {
+func TestExpiredBeyondTheLastReceipt(t *testing.T) {
 	w := newWorld(t, 9, 3)
 	w.receipts(receipt{offset: 0}, receipt{offset: 1})
 	w.expire(0, 7)
@@ -108,5 +118,71 @@ func TestExpiredBehindTheLastReceipt(t *testing.T) {
 	want := []Held{{Partition: 0, First: 7, End: 9, Upto: 7, Lost: 5}, {Partition: 1, First: 2, End: 3, Upto: 2}}
 	if diff := cmp.Diff(want, w.held()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// An offset that has expired without a receipt is lost wherever it lies.
+func TestExpiredBetweenReceipts(t *testing.T) {
+	w := newWorld(t, 9)
+	w.receipts(receipt{offset: 1}, receipt{offset: 2}, receipt{offset: 5})
+	w.expire(0, 4)
+	want := []Held{{First: 4, End: 9, Upto: 4, Lost: 1}} // 3; of 0 nothing is known
+	if diff := cmp.Diff(want, w.held()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.expire(0, 8)
+	want = []Held{{First: 8, End: 9, Upto: 8, Lost: 4}} // 3, 4, 6 and 7
+	if diff := cmp.Diff(want, w.held()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.receipts(receipt{offset: 3}, receipt{offset: 4}, receipt{offset: 6}, receipt{offset: 7})
+	if held := w.held(); held[0].Lost != 0 || held[0].Upto != 8 {
+		t.Errorf("all are there: %+v", held)
+	}
+}
+
+// A receipt that was written late stands alone once its neighbours have gone.
+func TestReceiptsPastTheirLifetimeAreNotLost(t *testing.T) {
+	const day = 24 * time.Hour
+	w := newWorld(t, 9)
+	w.receipts(receipt{offset: 1, age: 5 * day}, receipt{offset: 3, age: 30*day - time.Hour}, receipt{offset: 4, age: 28 * day}, receipt{offset: 6, age: 5 * day})
+	w.expire(0, 7)
+	want := []Held{{First: 7, End: 9, Upto: 7, Lost: 1}} // 5; 2 has gone with its day
+	if diff := cmp.Diff(want, w.held()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Of a backup that has outlived its receipts nobody can tell what is lost.
+func TestWithoutReceiptsNothingIsKnown(t *testing.T) {
+	w := newWorld(t, 9, 3)
+	w.expire(0, 7)
+	if held := w.held(); held[0].Unknown || held[1].Unknown {
+		t.Errorf("an empty database: %+v", held)
+	}
+	w.state(landed(0))
+	want := []Held{{Partition: 0, First: 7, End: 9, Upto: 7, Unknown: true}, {Partition: 1, End: 3}}
+	if diff := cmp.Diff(want, w.held()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.receipts(receipt{partition: 1, offset: 0})
+	if held := w.held(); held[0].Unknown {
+		t.Errorf("one receipt is there: %+v", held)
+	}
+	w.audit(Options{})
+	w.clear("receipts")
+	if held := w.held(); held[0].Unknown || held[1].Unknown {
+		t.Errorf("a range is there: %+v", held)
+	}
+}
+
+// A receipt beyond a gap, as a sink that was started too early writes it, says nothing
+// of when the backup was taken.
+func TestHeldTellsWhenItsNewestReceiptWasWritten(t *testing.T) {
+	w := newWorld(t, 5, 2)
+	w.receipts(receipt{offset: 0, age: 72 * time.Hour}, receipt{offset: 1, age: 71 * time.Hour}, receipt{offset: 4}, receipt{partition: 1, offset: 1})
+	held := w.heldAndWhen()
+	if age := time.Since(held[0].Newest).Round(time.Hour); age != 71*time.Hour || !held[1].Newest.IsZero() {
+		t.Errorf("%s, %+v", age, held)
 	}
 }

@@ -80,13 +80,9 @@ func (w *Watcher) Run(ctx context.Context, every time.Duration) error {
 }
 
 func (w *Watcher) look(ctx context.Context) error {
-	bounds, _, err := readTopic(ctx, w.admin)
+	ends, err := Reach(ctx, w.admin)
 	if err != nil {
 		return err
-	}
-	ends := map[int32]int64{}
-	for _, p := range bounds {
-		ends[p.Partition] = p.End
 	}
 	opts := w.opts
 	opts.Ends = w.ends

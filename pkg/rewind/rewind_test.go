@@ -83,6 +83,15 @@ func (w *world) holds(partition int32, offsets int) {
 	}
 }
 
+// wrote gives a partition a receipt of a report of the day, written so long ago.
+func (w *world) wrote(partition int32, offset int64, day string, age time.Duration) {
+	w.t.Helper()
+	const insert = "INSERT INTO receipts (topic_id, partition, offset, end, day, at) VALUES (?, ?, ?, 'landed', ?, ?)"
+	if err := w.conn.Exec(w.t.Context(), insert, w.topic, partition, offset, day, time.Now().UTC().Add(-age)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // stands commits where a group is, by partition; -1: nowhere.
 func (w *world) stands(group, topic string, at ...int64) {
 	w.t.Helper()
@@ -126,7 +135,7 @@ func TestRewind(t *testing.T) {
 	for partition, held := range []int{4, 2, 3, 0, 1} {
 		w.holds(int32(partition), held)
 	}
-	// At rest; beyond the backup; behind it, its last commit was lost; a new partition; not in the group.
+	// At rest; further than the backup; not as far, its last commit was lost; a new partition; not in the group.
 	w.stands(readers, topics.Raw, 4, 4, 1, 3, -1)
 	w.stands(sinks, topics.DeadLetters, 9)
 	w.stands(sinks, topics.Licences, 7)
@@ -167,6 +176,7 @@ func TestRewind(t *testing.T) {
 func TestRewindRefusesGroupsWithMembers(t *testing.T) {
 	w := newWorld(t, 1)
 	w.stands(readers, topics.Raw, 4)
+	w.stands(sinks, topics.Licences, 0)
 	member := w.dial(kgo.ClientID("sink-1"), kgo.ConsumerGroup(sinks), kgo.ConsumeTopics(topics.DeadLetters))
 	for joined := false; !joined; {
 		described, err := w.admin.DescribeGroups(t.Context(), sinks)
@@ -199,6 +209,7 @@ func TestRewindTellsWhatIsLost(t *testing.T) {
 	w.holds(0, 1)
 	w.holds(1, 4)
 	w.stands(readers, topics.Raw, 4, 4)
+	w.stands(sinks, topics.Licences, 0)
 	before := kadm.Offsets{}
 	before.Add(kadm.Offset{Topic: topics.Raw, Partition: 0, At: 3, LeaderEpoch: -1})
 	if _, err := w.admin.DeleteRecords(t.Context(), before); err != nil {
@@ -208,5 +219,75 @@ func TestRewindTellsWhatIsLost(t *testing.T) {
 	want := []Partition{{Partition: 0, First: 3, Committed: 4, Next: 3, End: 4, Lost: 2}, {Partition: 1, Committed: 4, Next: 4, End: 4}}
 	if diff := cmp.Diff(want, result.Partitions); diff != "" || result.Lost != 2 {
 		t.Errorf("%+v\n(-want +got):\n%s", result, diff)
+	}
+}
+
+// A group of another name would be set back, and the pipeline's not.
+func TestRewindRefusesGroupsWithoutCommits(t *testing.T) {
+	w := newWorld(t, 1)
+	w.holds(0, 1)
+	refused := func(group string, dry bool) {
+		t.Helper()
+		_, err := Run(t.Context(), w.admin, w.conn, Options{Anonymizer: readers, Sink: sinks, DryRun: dry})
+		var unknown *NoCommitsError
+		if !errors.As(err, &unknown) || unknown.Group != group {
+			t.Errorf("error %v", err)
+		}
+	}
+	refused(readers, true)
+	w.stands(readers, topics.Raw, 4)
+	refused(sinks, false)
+	if at := w.position(readers, topics.Raw, 0); at != 4 {
+		t.Errorf("the group was moved to %d", at)
+	}
+	result, err := Run(t.Context(), w.admin, w.conn, Options{Anonymizer: readers, Sink: sinks, NewGroups: true})
+	if err != nil || result.Again != 3 {
+		t.Errorf("allowed: %+v, %v", result, err)
+	}
+	if at := w.position(sinks, topics.Licences, 0); at != 0 {
+		t.Errorf("the sink reads licences from %d", at)
+	}
+}
+
+// Between the restore and the rewind somebody adds an entry to the quarantine, and a sink
+// lands what came long after the backup, in one partition next to what it holds. The day
+// that the backup has torn is computed again all the same.
+func TestRewindComputesTornDaysUnderNewerRows(t *testing.T) {
+	w := newWorld(t, 2)
+	w.stands(readers, topics.Raw, 4, 4)
+	w.stands(sinks, topics.Licences, 0)
+	torn := time.Now().UTC().AddDate(0, 0, -5).Format(time.DateOnly)
+	fresh := time.Now().UTC().Format(time.DateOnly)
+	for partition := range int32(2) {
+		w.wrote(partition, 0, torn, 96*time.Hour)
+	}
+	w.wrote(0, 3, fresh, 0)
+	w.wrote(1, 1, fresh, 0)
+	const mark = "INSERT INTO dirty_days (day, source, position, marked_at) VALUES (?, 'quarantine', 1, ?)"
+	if err := w.conn.Exec(t.Context(), mark, fresh, time.Now().UTC()); err != nil {
+		t.Fatal(err)
+	}
+	w.run(false)
+	var marks uint64
+	if err := w.conn.QueryRow(t.Context(), "SELECT count() FROM dirty_days WHERE source = 'restored' AND day = ?", torn).Scan(&marks); err != nil || marks != 1 {
+		t.Errorf("%d marks of the torn day, %v", marks, err)
+	}
+}
+
+// Of a backup that has outlived its receipts it says so.
+func TestRewindTellsWhatIsUnknown(t *testing.T) {
+	w := newWorld(t, 1)
+	w.stands(readers, topics.Raw, 4)
+	w.stands(sinks, topics.Licences, 0)
+	before := kadm.Offsets{}
+	before.Add(kadm.Offset{Topic: topics.Raw, At: 3, LeaderEpoch: -1})
+	if _, err := w.admin.DeleteRecords(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.conn.Exec(t.Context(), "INSERT INTO session_days (licence_id, day, session_id, sequence, report_id, kind, consent) VALUES (?, today() - 60, ?, 1, ?, 'DAILY', 'FULL')", uuid.New(), uuid.New(), uuid.New()); err != nil {
+		t.Fatal(err)
+	}
+	if result := w.run(true); !result.Unknown || result.Lost != 0 {
+		t.Errorf("%+v", result)
 	}
 }

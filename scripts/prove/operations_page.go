@@ -50,14 +50,16 @@ func parseSteps(page string) (map[string]step, error) {
 	return steps, nil
 }
 
-// elsewhere are the steps that other proofs run: on a real API server.
+// elsewhere are the steps whose procedures other proofs carry out, on a real API server:
+// by commands of their own, with their flags and namespaces.
 func elsewhere() map[string]string {
 	return map[string]string{"install": "chart-live", "upgrade": "chart-live", "roll-back": "chart-live", "drain-node": "chart-live"}
 }
 
 // runner carries out steps of the page as they stand there. Shell is run by sh, with a
 // rollcall of the proof on its path; SQL by an administrator's connection; and kubectl,
-// of which scale alone is known, starts and stops the proof's processes.
+// of which scale and waiting for pods alone are known, starts and stops the proof's
+// processes.
 type runner struct {
 	pipeline  *pipeline
 	store     driver.Conn // to no database of Rollcall: there may be none
@@ -154,8 +156,16 @@ func (r *runner) shell(ctx context.Context, script string) (string, error) {
 	return string(output), nil
 }
 
-// kubectl stands in for kubectl -n rollcall scale deployment rollcall-SERVICE … --replicas N.
+// gonePods matches the command that waits until no pod of some services is left.
+var gonePods = regexp.MustCompile(`^kubectl -n rollcall wait --for=delete pod -l 'app\.kubernetes\.io/component in \(([a-z, ]+)\)' --timeout \d+m$`)
+
+// kubectl stands in for kubectl -n rollcall scale deployment rollcall-SERVICE … --replicas N,
+// which returns only once processes have ended; that none is left is what waiting for pods
+// then finds out.
 func (r *runner) kubectl(ctx context.Context, words []string) error {
+	if gone := gonePods.FindStringSubmatch(strings.Join(words, " ")); gone != nil {
+		return r.noneRuns(strings.Split(gone[1], ", "))
+	}
 	rest, ok := strings.CutPrefix(strings.Join(words, " "), "kubectl -n rollcall scale deployment ")
 	names, count, found := strings.Cut(rest, " --replicas ")
 	replicas, err := strconv.Atoi(count)
@@ -178,6 +188,22 @@ func (r *runner) kubectl(ctx context.Context, words []string) error {
 				}
 			case !process.Running():
 				errs = append(errs, process.Start(ctx))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *runner) noneRuns(services []string) error {
+	var errs []error
+	for _, service := range services {
+		processes := r.pipeline.cluster.Service(service)
+		if len(processes) == 0 {
+			errs = append(errs, fmt.Errorf("there is no process of %s to wait for", service))
+		}
+		for _, process := range processes {
+			if process.Running() {
+				errs = append(errs, fmt.Errorf("%s still runs", process.Name()))
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/pkg/audit"
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/rewind"
 	"rollcall/pkg/topics"
@@ -189,6 +190,9 @@ func (o *operations) restore(ctx context.Context) (found rewind.Result, err erro
 	if err := json.Unmarshal([]byte(output), &found); err != nil {
 		return found, fmt.Errorf("read what rewind says: %w", err)
 	}
+	if err := o.noEndWithoutRewind(ctx, found); err != nil {
+		return found, err
+	}
 	for _, name := range []string{"rewind", "restore-start"} {
 		if _, err := o.page.do(ctx, name); err != nil {
 			return found, err
@@ -199,6 +203,27 @@ func (o *operations) restore(ctx context.Context) (found rewind.Result, err erro
 	var exit *exec.ExitError
 	o.check(errors.As(err, &exit) && exit.ExitCode() == 1, "rewind under running services: %v", err)
 	return found, nil
+}
+
+// noEndWithoutRewind is the control: with everything at rest the offset at which each
+// group is to go on lacks its receipt, or the state that it speaks of, so a group that
+// went on one later would leave it without its end for ever, and the audit would say so.
+func (o *operations) noEndWithoutRewind(ctx context.Context, found rewind.Result) error {
+	report, err := audit.Audit(ctx, o.admin, o.conn, audit.Options{KeepNothing: true})
+	if err != nil {
+		return err
+	}
+	wanting := 0
+	for i, p := range report.Partitions {
+		if next := found.Partitions[i].Next; next < found.Partitions[i].Committed {
+			wanting++
+			o.check(report.StateMissing > 0 || len(p.MissingRanges) > 0 && p.MissingRanges[0].First == next,
+				"partition %d goes on at %d, where the audit misses %v and %d session-days", p.Partition, next, p.MissingRanges, report.StateMissing)
+		}
+	}
+	o.check(wanting > 0 && report.Missing > 0, "before the rewind the audit misses %d offsets, of %d partitions", report.Missing, wanting)
+	o.env.Say("before the rewind %d offsets have no end; %d partitions are read again", report.Missing, wanting)
+	return nil
 }
 
 // heldLicences checks that the registry is there with what was applied after the backup,

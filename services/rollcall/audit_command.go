@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"rollcall/pkg/audit"
@@ -22,16 +23,18 @@ type auditCommand struct {
 	clickhouseSections
 	output
 	Every       time.Duration `help:"Audit again and again with this pause, and serve what is missing as metrics on the private listener, until it is stopped; 0: once." default:"0s"`
+	Wait        time.Duration `help:"Look no further than the topic reaches at the start, and give what is on its way this long to get its receipt; 0: look once, as far as the topic reaches." default:"0s"`
 	SkipState   bool          `name:"skip-state" help:"Leave out the check that each landed receipt has its state."`
 	KeepNothing bool          `name:"keep-nothing" help:"Leave out writing the proven ranges to receipt_ranges: with rights to read only."`
 }
 
 func (auditCommand) Help() string {
 	return page("Proves from receipts that each offset of reports.raw has its end: landed, dead-lettered, suppressed or "+
-		"erased. What is still on its way counts as missing; ask again once the pipeline has drained. Proven ranges are "+
-		"kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
+		"erased. What is still on its way counts as missing: with --wait it has some time to arrive, and what comes meanwhile "+
+		"is not looked at, so that a pipeline under load passes. Proven ranges are kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
 		"before, so that what is on its way is not missing.", []string{
 		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
+		"rollcall audit --wait 10m",
 		"rollcall audit --output json | jq .missing",
 		"rollcall audit --every 10m --private.listen :9464",
 	}, "offsets without an end, or landed receipts without their state")
@@ -44,6 +47,10 @@ func (c *auditCommand) Run(ctx context.Context, a *app) error {
 	switch {
 	case c.Every < 0:
 		return usage(errors.New("--every is negative"))
+	case c.Wait < 0:
+		return usage(errors.New("--wait is negative"))
+	case c.Wait > 0 && c.Every > 0:
+		return usage(errors.New("--wait is for one audit, --every for many: give one of them"))
 	case c.Every > 0:
 		return c.serve(ctx, a, "audit", c.watch)
 	}
@@ -56,7 +63,7 @@ func (c *auditCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	report, err := audit.Audit(ctx, kadm.NewClient(client), conn, audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing})
+	report, err := c.once(ctx, kadm.NewClient(client), conn)
 	if err := errors.Join(err, conn.Close()); err != nil {
 		return err
 	}
@@ -67,6 +74,18 @@ func (c *auditCommand) Run(ctx context.Context, a *app) error {
 		return fmt.Errorf("audit: %w", errDiffers)
 	}
 	return nil
+}
+
+// once audits as far as the topic reaches, or up to where it does at the start.
+func (c *auditCommand) once(ctx context.Context, admin *kadm.Client, conn driver.Conn) (report *audit.Report, err error) {
+	opts := audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing}
+	if c.Wait == 0 {
+		return audit.Audit(ctx, admin, conn, opts)
+	}
+	if opts.Ends, err = audit.Reach(ctx, admin); err != nil {
+		return nil, err
+	}
+	return audit.Settled(ctx, admin, conn, opts, c.Wait)
 }
 
 // watch audits until ctx ends.

@@ -20,6 +20,7 @@ type rewindCommand struct {
 	output
 	Anonymizer string `name:"anonymizer.group" help:"Consumer group that reads reports.raw." default:"rollcall-anonymizer" group:"Groups"`
 	Sink       string `name:"sink.group" help:"Consumer group of the sink." default:"rollcall-sink" group:"Groups"`
+	NewGroups  bool   `name:"new-groups" help:"Go on where a group has committed nothing: its commits have expired, as after a week or more at rest. Without it that is taken for a wrong name."`
 	DryRun     bool   `name:"dry-run" help:"Say up to where ClickHouse holds what came and what would be read again; change nothing. Services may run."`
 }
 
@@ -31,8 +32,8 @@ func (rewindCommand) Help() string {
 		"and the sinks first; gateways go on. Done twice, it changes nothing more (docs/operations.md).", []string{
 		"rollcall rewind --dry-run --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
 		"rollcall rewind",
-		"rollcall rewind --output json | jq .lost",
-	}, "some reports are in neither ClickHouse nor reports.raw: they are lost")
+		"rollcall rewind --output json | jq '.lost, .unknown'",
+	}, "some reports are in neither ClickHouse nor reports.raw: they are lost; or whether any are is unknown, since ClickHouse has no receipt left")
 }
 
 func (c *rewindCommand) Run(ctx context.Context, a *app) error {
@@ -48,14 +49,14 @@ func (c *rewindCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	result, err := rewind.Run(ctx, kadm.NewClient(client), conn, rewind.Options{Anonymizer: c.Anonymizer, Sink: c.Sink, DryRun: c.DryRun})
+	result, err := rewind.Run(ctx, kadm.NewClient(client), conn, rewind.Options{Anonymizer: c.Anonymizer, Sink: c.Sink, DryRun: c.DryRun, NewGroups: c.NewGroups})
 	if err := errors.Join(err, conn.Close()); err != nil {
 		return err
 	}
 	if err := c.show(a.stdout, result, func(w *columns) { rewindTable(w, result) }); err != nil {
 		return err
 	}
-	if result.Lost > 0 {
+	if result.Lost > 0 || result.Unknown {
 		return fmt.Errorf("rewind: %w", errDiffers)
 	}
 	return nil
@@ -68,11 +69,18 @@ func rewindTable(w *columns, result rewind.Result) {
 		if p.Committed >= 0 {
 			stood = fmt.Sprint(p.Committed)
 		}
-		w.row(p.Partition, fmt.Sprintf("%d to %d", p.First, p.End), stood, p.Next, p.Lost)
+		lost := fmt.Sprint(p.Lost)
+		if p.Unknown {
+			lost = "unknown"
+		}
+		w.row(p.Partition, fmt.Sprintf("%d to %d", p.First, p.End), stood, p.Next, lost)
 	}
 	w.row()
 	line := fmt.Sprintf("%d reports are read again, %d are lost; %d days are computed once more; the sink reads %s from the beginning",
 		result.Again, result.Lost, result.Days, strings.Join(result.Topics, ", "))
+	if result.Unknown {
+		line += "; ClickHouse has no receipt left, so whether more are lost is unknown"
+	}
 	if result.DryRun {
 		line += "; nothing was changed (--dry-run)"
 	}
