@@ -23,7 +23,7 @@ func allowed(key attribute.Key) bool {
 		"db.system.name", "db.operation.name", "db.collection.name", "db.operation.batch.size",
 		"error.type", "exception.type",
 		"rollcall.condition", "rollcall.drop.reason", "rollcall.field", "rollcall.format", "rollcall.kafka.broker", "rollcall.key.class", "rollcall.metric.id",
-		"rollcall.outcome", "rollcall.product", "rollcall.reason", "rollcall.table":
+		"rollcall.outcome", "rollcall.product", "rollcall.reason", "rollcall.shard", "rollcall.table":
 		return true
 	}
 	return false

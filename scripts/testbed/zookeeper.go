@@ -19,7 +19,7 @@ import (
 )
 
 // zooKeeperLimit bounds ZooKeeper's start.
-const zooKeeperLimit = 30 * time.Second
+const zooKeeperLimit = 2 * time.Minute
 
 // ZooKeeper is one real ZooKeeper server.
 type ZooKeeper struct {
@@ -97,7 +97,7 @@ func (z *ZooKeeper) await(ctx context.Context) error {
 // serves asks for the server's state with its command of four letters, which has a mode
 // only when it serves.
 func (z *ZooKeeper) serves(ctx context.Context) error {
-	var dialer net.Dialer
+	dialer := net.Dialer{Timeout: 2 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", z.Address())
 	if err != nil {
 		return fmt.Errorf("connect to ZooKeeper: %w", err)

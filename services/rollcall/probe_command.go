@@ -36,12 +36,12 @@ type probeCommand struct {
 	CAFile         string        `name:"ca-file" help:"PEM file of the authorities that the gateway is checked against; the system's where empty."`
 	ServerName     string        `name:"server-name" help:"Name that the gateway's certificate must have; the URL's host where empty."`
 	LicenceKeyFile string        `name:"licence-key-file" help:"File that holds the licence key to report under; empty: ROLLCALL-PROBE." placeholder:"FILE"`
-	Timeout        time.Duration `help:"Longest wait for the report to be found." default:"60s"`
+	Timeout        time.Duration `help:"Longest wait for the report to be found." default:"5m"`
 }
 
 func (probeCommand) Help() string {
 	return page("Posts a report with one robot executed, under a release of its own (0.0.N.N, N by chance), and asks the "+
-		"analysts' view v1_feature_usage for that release until it is there. It needs no key and no right but an analyst's. The "+
+		"analysts' view v1_feature_usage for that release until it is there: some seconds, or some minutes where the view was computed just before. It needs no key and no right but an analyst's. The "+
 		"report stays: one installation of a licence that no registry has, counted like any other.", []string{
 		"rollcall probe --url http://gateway:80 --clickhouse.addresses ch-1:9000 --clickhouse.user analyst",
 		"rollcall probe --timeout 2m --output json",

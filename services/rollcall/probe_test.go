@@ -30,7 +30,7 @@ func probe(t *testing.T, args ...string) (int, probeResult, string) {
 // A probe finds its own report, each its own; and says so where none arrives.
 func TestProbe(t *testing.T) {
 	dir := t.TempDir()
-	here := startStandalone(t, filepath.Join(dir, "data"))
+	here := startStandalone(t, filepath.Join(dir, "data"), "--sink.rollup.min-interval=1s") // the view answers from a rollup
 	defer here.stop()
 	store := []string{"--clickhouse.addresses", here.clickhouse}
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func anyPorts(data string) []string {
 }
 
 // startStandalone returns once it says that it is up.
-func startStandalone(t *testing.T, data string) local {
+func startStandalone(t *testing.T, data string, args ...string) local {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	a, _, stderr := newApp()
@@ -37,7 +38,7 @@ func startStandalone(t *testing.T, data string) local {
 	a.stdout = writer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, a, append([]string{"standalone"}, anyPorts(data)...))
+		ended <- run(ctx, a, slices.Concat([]string{"standalone"}, anyPorts(data), args))
 		_ = writer.Close()
 	}()
 	var said strings.Builder
