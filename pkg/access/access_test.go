@@ -95,6 +95,14 @@ func TestGoldenStatements(t *testing.T) {
 	compareGolden(t, "grants.sql", []byte(strings.Join(statements, ";\n")+";\n"))
 }
 
+func TestGoldenClusterStatements(t *testing.T) {
+	statements, err := ClusterStatements(DefaultDatabase, examplePartners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "cluster_grants.sql", []byte(strings.Join(statements, ";\n")+";\n"))
+}
+
 // No row may be readable before it is filtered.
 func TestPoliciesComeBeforeGrants(t *testing.T) {
 	statements, err := Statements(DefaultDatabase, examplePartners)

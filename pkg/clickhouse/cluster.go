@@ -22,7 +22,7 @@ import (
 // (docs/decisions/clickhouse-cluster.md). Without a name there is one server.
 type Cluster struct {
 	Name       string   `help:"Name of the cluster in the servers' remote_servers. Empty: one server, no shards."`
-	Shards     []string `help:"Shards in the order of remote_servers, each as the native addresses of its replicas, host:port with spaces between; of a shard the first that answers is used. Their order and number place the licences."`
+	Shards     []string `help:"Shards in the order of remote_servers, each as the native addresses of its replicas, host:port with spaces between; of a shard the first that answers is asked, and an insert waits for most of them. Their order and number place the licences."`
 	Replicated bool     `help:"Make tables with Replicated engines: the servers have Keeper or ZooKeeper and the macros shard and replica." default:"false"`
 }
 
@@ -84,7 +84,7 @@ func (c Config) Shards() []Config {
 	}
 	shards := make([]Config, len(c.Cluster.Shards))
 	for i, replicas := range c.Cluster.Shards {
-		shards[i] = c.shard(strings.Fields(replicas))
+		shards[i] = c.shard(i, strings.Fields(replicas))
 	}
 	return shards
 }
@@ -95,20 +95,24 @@ func (c Config) servers() []Config {
 		return []Config{c}
 	}
 	var servers []Config
-	for _, replicas := range c.Cluster.Shards {
+	for i, replicas := range c.Cluster.Shards {
 		for _, address := range strings.Fields(replicas) {
-			servers = append(servers, c.shard([]string{address}))
+			servers = append(servers, c.shard(i, []string{address}))
 		}
 	}
 	return servers
 }
 
-// shard is a configuration of one shard, which speaks of no cluster any more, but that
-// what it inserts is on most replicas when it is acknowledged.
-func (c Config) shard(addresses []string) Config {
+// quorum is how many replicas have what is inserted when it is acknowledged: most of all
+// that there are, so of two both.
+const quorum = "auto"
+
+// shard is a configuration of one shard, from 0, which speaks of no cluster any more, but
+// that what it inserts is on most replicas when it is acknowledged.
+func (c Config) shard(number int, addresses []string) Config {
 	of := c
 	of.Addresses, of.Database, of.Cluster = addresses, c.ShardDatabase(), Cluster{}
-	of.replicated = c.Cluster.Replicated
+	of.replicated, of.place = c.Cluster.Replicated, Place{number + 1, len(c.Cluster.Shards)}
 	return of
 }
 
@@ -118,12 +122,9 @@ func OpenShards(ctx context.Context, cfg Config, tel telemetry.Telemetry) ([]dri
 		return nil, err
 	}
 	var conns []driver.Conn
-	for i, shard := range cfg.Shards() {
-		conn, err := Open(ctx, shard, tel)
+	for i := range cfg.Shards() {
+		conn, err := OpenShard(ctx, cfg, i, tel)
 		if err != nil {
-			if cfg.Clustered() {
-				err = fmt.Errorf("shard %d: %w", i+1, err)
-			}
 			return nil, errors.Join(err, CloseAll(conns))
 		}
 		conns = append(conns, conn)
@@ -131,10 +132,28 @@ func OpenShards(ctx context.Context, cfg Config, tel telemetry.Telemetry) ([]dri
 	return conns, nil
 }
 
+// OpenShard is Open for the shard of this number, from 0 (ShardOf). Of a cluster it fails
+// where the server says that it is another shard. The caller closes it.
+func OpenShard(ctx context.Context, cfg Config, number int, tel telemetry.Telemetry) (driver.Conn, error) {
+	shard := cfg.Shards()[number]
+	conn, err := Open(ctx, shard, tel)
+	if !cfg.Clustered() {
+		return conn, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("shard %d: %w", number+1, err)
+	}
+	if err := shard.checkPlace(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
 // Foreground makes what is inserted through a table over all shards be on its shard when
-// it is acknowledged. It is no setting of the connection: those who only read may not set it.
+// it is acknowledged, and there on most replicas: a server without replicas takes no notice
+// of that. It is no setting of the connection: those who only read may not set it.
 func Foreground(ctx context.Context) context.Context {
-	return chgo.Context(ctx, chgo.WithSettings(chgo.Settings{"async_insert": 0, "distributed_foreground_insert": 1}))
+	return chgo.Context(ctx, chgo.WithSettings(chgo.Settings{"async_insert": 0, "distributed_foreground_insert": 1, "insert_quorum": quorum}))
 }
 
 // CloseAll closes connections.

@@ -35,7 +35,9 @@ type Config struct {
 	TLS          TLS           `embed:"" prefix:"tls."`
 	Cluster      Cluster       `embed:"" prefix:"cluster."`
 
-	replicated bool // the tables of this shard are
+	replicated bool  // the tables of this shard are
+	place      Place // which shard of a cluster this is
+	migrating  bool  // changes of tables wait for all replicas
 }
 
 // TLS of the connections, at least version 1.2.
@@ -101,7 +103,10 @@ func (c Config) options() (*chgo.Options, error) {
 		Settings: chgo.Settings{"async_insert": 0},
 	}
 	if c.replicated {
-		options.Settings["insert_quorum"] = "auto"
+		options.Settings["insert_quorum"] = quorum
+		if c.migrating {
+			options.Settings["alter_sync"] = 2
+		}
 	}
 	if c.Compression == compressionLZ4 {
 		options.Compression = &chgo.Compression{Method: chgo.CompressionLZ4}

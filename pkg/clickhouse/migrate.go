@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,9 @@ import (
 
 // Migrate makes the databases where they are missing, applies the migrations that
 // the database has not had, and returns those. Of a cluster it goes to every server, replicas
-// too, first for the tables of its shard, then for what speaks for all shards.
+// too, first for the tables of its shard, migration by migration, then for what speaks for
+// all shards. It fails before it changes any table where a server is another shard than the
+// configuration says.
 func Migrate(ctx context.Context, cfg Config) ([]migrations.State, error) {
 	newest, err := migrations.Newest()
 	if err != nil {
@@ -26,20 +29,20 @@ func MigrateTo(ctx context.Context, cfg Config, version int64) ([]migrations.Sta
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	var applied []migrations.State
 	for _, server := range cfg.servers() {
-		states, err := migrateServer(ctx, server, version)
-		if err != nil {
-			return applied, of(cfg, server, grantsFirst(err))
+		if err := makeDatabases(ctx, server); err != nil {
+			return nil, of(cfg, server, err)
 		}
-		for _, s := range states {
-			if !slices.ContainsFunc(applied, func(other migrations.State) bool { return other.Version == s.Version }) {
-				applied = append(applied, s)
-			}
+		if !cfg.Clustered() {
+			continue
+		}
+		if err := with(server, func(db *sql.DB) error { return server.takePlace(ctx, db) }); err != nil {
+			return nil, of(cfg, server, err)
 		}
 	}
-	if !cfg.Clustered() {
-		return applied, nil
+	applied, err := migrateTables(ctx, cfg, version, OpenDB)
+	if err != nil || !cfg.Clustered() {
+		return applied, err
 	}
 	for _, server := range cfg.servers() {
 		if err := speakForAll(ctx, cfg, server); err != nil {
@@ -57,17 +60,49 @@ func of(cfg, server Config, err error) error {
 	return fmt.Errorf("%s: %w", server.Addresses[0], err)
 }
 
-// migrateServer migrates the tables of one server.
-func migrateServer(ctx context.Context, cfg Config, version int64) ([]migrations.State, error) {
-	if err := makeDatabases(ctx, cfg); err != nil {
+// migrateTables migrates the tables of every server, and returns what any of them had not
+// had. A migration is on all servers before the next one begins: a replica that makes a table
+// as an older migration has it is refused once a peer has altered the table.
+func migrateTables(ctx context.Context, cfg Config, version int64, open func(Config) (*sql.DB, error)) (applied []migrations.State, err error) {
+	all, err := migrations.Versions()
+	if err != nil {
 		return nil, err
 	}
-	var applied []migrations.State
-	err := with(cfg, func(db *sql.DB) (err error) {
-		applied, err = migrations.Apply(ctx, db, cfg.names(), version)
-		return err
-	})
-	return applied, err
+	if !cfg.Clustered() {
+		all = []int64{version} // and what comes before it, in one go
+	}
+	servers := cfg.servers()
+	var dbs []*sql.DB
+	defer func() {
+		for _, db := range dbs {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	for _, server := range servers {
+		server.migrating = true
+		db, err := open(server)
+		if err != nil {
+			return nil, of(cfg, server, err)
+		}
+		dbs = append(dbs, db)
+	}
+	for _, v := range all {
+		if v > version {
+			break
+		}
+		for i, server := range servers {
+			states, err := migrations.Apply(ctx, dbs[i], server.names(), v)
+			if err != nil {
+				return applied, of(cfg, server, grantsFirst(err))
+			}
+			for _, s := range states {
+				if !slices.ContainsFunc(applied, func(other migrations.State) bool { return other.Version == s.Version }) {
+					applied = append(applied, s)
+				}
+			}
+		}
+	}
+	return applied, nil
 }
 
 func makeDatabases(ctx context.Context, cfg Config) error {
@@ -168,7 +203,7 @@ func MigrationText(cfg Config) (string, error) {
 		part(cfg, "The server.", statements)
 		return out.String(), nil
 	}
-	part(shard, "Every server of every shard: its own tables.", statements)
+	part(shard, "Every server of every shard: its own tables. Here of the first; each has its own place.", slices.Concat([]string{placeTable, shard.place.statement()}, statements))
 	if statements, err = migrations.Layer(cfg.over()); err != nil {
 		return "", err
 	}

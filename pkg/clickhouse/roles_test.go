@@ -36,7 +36,7 @@ func TestClusterUnderItsRoles(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	roles := map[string]string{"migrator": access.RoleMigrator, "sink": access.RoleSink, "analyst": access.RoleAnalyst}
+	roles := map[string]string{"migrator": access.RoleMigrator, "sink": access.RoleSink, "analyst": access.RoleAnalyst, "auditor": access.RoleAuditor, "steward": access.RoleSteward, "quarantine": access.RoleQuarantine}
 	dir := t.TempDir()
 	options := localclickhouse.Options{Dir: filepath.Join(dir, "server"), TCPPort: number, Remote: localclickhouse.Remote{Name: "main", Shards: [][]string{{address}}}}
 	for name, role := range roles {
@@ -82,6 +82,8 @@ func TestClusterUnderItsRoles(t *testing.T) {
 	if computed, err := days.Settle(t.Context()); err != nil || computed != 1 {
 		t.Fatalf("as the sink: %d days computed, error %v", computed, err)
 	}
+	checkDirectReaders(t, as, shards[0])
+	checkPlaces(t, as)
 	reader, err := clickhouse.Open(t.Context(), as("analyst"), telemetry.Discard())
 	if err != nil {
 		t.Fatal(err)

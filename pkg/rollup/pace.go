@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/harden"
 	"rollcall/pkg/pause"
 )
@@ -39,6 +40,9 @@ func (pc *pace) of(p product) *productPace {
 func (r *Recomputer) beside(ctx context.Context) *sync.WaitGroup {
 	other := *r // the tables it makes are numbered apart
 	other.name += "_beside"
+	if pinned, ok := r.conn.(*clickhouse.Pinned); ok {
+		other.conn = pinned.Apart() // or the other computation's error would move this one to another replica
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for pc := (&pace{}); ctx.Err() == nil; {

@@ -35,7 +35,9 @@ type Recomputer struct {
 	tables int
 }
 
-// New returns a recomputer. Its methods are not to be called concurrently.
+// New returns a recomputer. Its methods are not to be called concurrently. Where there are
+// replicas, conn must not go from one to another but after an error (clickhouse.Pinned): a
+// computation is on one server from its staging table to its end.
 func New(cfg Config, conn driver.Conn, tel telemetry.Telemetry) (*Recomputer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

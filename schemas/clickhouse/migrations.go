@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -65,21 +66,31 @@ func Status(ctx context.Context, db *sql.DB, names Names) ([]State, error) {
 	return states, nil
 }
 
-// Newest returns the number of this build's newest migration.
-func Newest() (int64, error) {
+// Versions returns the numbers of this build's migrations, ascending.
+func Versions() ([]int64, error) {
 	migrations, err := files.ReadDir(".")
 	if err != nil {
-		return 0, fmt.Errorf("list migrations: %w", err)
+		return nil, fmt.Errorf("list migrations: %w", err)
 	}
-	var newest int64
+	versions := make([]int64, 0, len(migrations))
 	for _, m := range migrations {
 		version, err := goose.NumericComponent(m.Name())
 		if err != nil {
-			return 0, fmt.Errorf("number of migration %s: %w", m.Name(), err)
+			return nil, fmt.Errorf("number of migration %s: %w", m.Name(), err)
 		}
-		newest = max(newest, version)
+		versions = append(versions, version)
 	}
-	return newest, nil
+	slices.Sort(versions)
+	return versions, nil
+}
+
+// Newest returns the number of this build's newest migration.
+func Newest() (int64, error) {
+	versions, err := Versions()
+	if err != nil {
+		return 0, err
+	}
+	return versions[len(versions)-1], nil // the build embeds some
 }
 
 // Statements returns the text of every migration as names have it, oldest first: what

@@ -22,7 +22,7 @@ func page(m measured, a assumed) string {
 	line("| an installation | %.0f reports and %.1f session-days a day; %.0f installations a licence |", a.reportsADay, a.sessionDaysADay, a.installationsALicence)
 	line("| highest rate | %.0f × the mean: closing reports of a day come around midnight UTC |", a.peak)
 	line("| processes | planned to be %.0f %% busy at that rate, with %.0f CPUs each at most, and at least %.0f of each |", a.busy*100, a.podCPUs, a.fewest)
-	line("| copies | %.0f of each record in Kafka, %.0f replicas of each shard |", a.brokerCopies, a.replicas)
+	line("| copies | %.0f of each record in Kafka, %.0f replicas of each shard: an insert waits until most of them have it, so of 3 one may be away, of 2 none |", a.brokerCopies, a.replicas)
 	line("| a changed day is in `licence_day` again | within %.0f s, computed with `sink.rollup.threads` %.0f, which share its CPU time evenly, for %.0f %% of the time, while no other day has changed |", a.freshness, a.threads, a.duty*100)
 	line("| a server of ClickHouse | %s GB of disk that are used, %.0f GiB of memory |", count(a.serverDisk), a.storeMemory)
 	line("| the brokers | as much CPU as the gateways |")

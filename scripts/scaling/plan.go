@@ -13,7 +13,7 @@ type assumed struct {
 	fewest                float64 // processes of each service, so that one may go
 	podCPUs               float64 // at most, of a process
 	brokerCopies          float64
-	replicas              float64 // of each shard
+	replicas              float64 // of each shard: an insert waits for most of them, so of two none may be away
 	freshness             float64 // seconds from a change of a day to its rollup
 	threads, duty         float64 // sink.rollup.threads; share of the time that licence_day takes (sink.rollup.duty_percent)
 	storeMemory           float64 // GiB of a server of ClickHouse
@@ -24,7 +24,7 @@ type assumed struct {
 
 func assumptions() assumed {
 	return assumed{
-		reportsADay: 2, sessionDaysADay: 1.2, installationsALicence: 50, peak: 4, busy: 0.5, fewest: 2, podCPUs: 2, brokerCopies: 3, replicas: 2,
+		reportsADay: 2, sessionDaysADay: 1.2, installationsALicence: 50, peak: 4, busy: 0.5, fewest: 2, podCPUs: 2, brokerCopies: 3, replicas: 3,
 		freshness: 60, threads: 4, duty: 0.25, storeMemory: 16, serverDisk: 4000, brokerCPU: 1, cpuHour: 0.04, gbMonth: 0.10,
 	}
 }

@@ -169,8 +169,8 @@ func (s clickhouseSections) withQuarantine(ctx context.Context, licence uuid.UUI
 	if err := s.ClickHouse.Validate(); err != nil {
 		return usage(err)
 	}
-	shards := s.ClickHouse.Shards()
-	conn, err := clickhouse.Open(ctx, shards[clickhouse.ShardOf(licence, len(shards))], telemetry.Discard())
+	number := clickhouse.ShardOf(licence, len(s.ClickHouse.Shards()))
+	conn, err := clickhouse.OpenShard(ctx, s.ClickHouse, number, telemetry.Discard())
 	if err != nil {
 		return err
 	}

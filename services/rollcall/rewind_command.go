@@ -37,6 +37,9 @@ func (rewindCommand) Help() string {
 }
 
 func (c *rewindCommand) Run(ctx context.Context, a *app) error {
+	if c.ClickHouse.Clustered() {
+		return usage(errors.New("restore and rewind of a cluster are not there yet: leave clickhouse.cluster.name empty, on one server"))
+	}
 	if err := errors.Join(c.Kafka.Validate(), c.ClickHouse.Validate()); err != nil {
 		return usage(err)
 	}

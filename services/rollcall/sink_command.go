@@ -55,8 +55,13 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 		return err
 	}
 	defer func() { err = errors.Join(err, clickhouse.CloseAll(shards)) }()
+	rollups, err := clickhouse.PinShards(store, around.telemetry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, clickhouse.CloseAll(rollups)) }()
 	service, err := sink.New(sections.Sink, sink.Deps{
-		Client: client, ClickHouse: shards, Restricted: store.Shards()[0].Restricted(), Catalogue: metrics, Records: sections.Records.Format,
+		Client: client, ClickHouse: shards, Rollups: rollups, Restricted: store.Shards()[0].Restricted(), Catalogue: metrics, Records: sections.Records.Format,
 		Checks: around.checks, Telemetry: around.telemetry,
 	})
 	if err != nil {

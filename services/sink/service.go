@@ -30,7 +30,9 @@ import (
 type Deps struct {
 	Client     *kgo.Client   // made with ClientOptions
 	ClickHouse []driver.Conn // the shards in their order (clickhouse.OpenShards); one server is one
-	Restricted string        // database of the identities on a shard: clickhouse.Config.Restricted
+	// Rollups are the shards again, each pinned to a replica (clickhouse.PinShards); nil where there are none.
+	Rollups    []driver.Conn
+	Restricted string // database of the identities on a shard: clickhouse.Config.Restricted
 	Catalogue  *catalogue.Catalogue
 	Records    record.Format // of dead letters
 	Checks     *health.Checks
@@ -80,6 +82,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if len(deps.ClickHouse) == 0 {
 		return nil, errors.New("sink: no ClickHouse")
 	}
+	if deps.Rollups != nil && len(deps.Rollups) != len(deps.ClickHouse) {
+		return nil, errors.New("sink: the rollup has another number of shards")
+	}
+	if deps.Rollups == nil {
+		deps.Rollups = deps.ClickHouse
+	}
 	cfg = cfg.WithDefaults()
 	var err error
 	s := &Service{
@@ -87,12 +95,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
 		terms: map[partition]uint64{}, held: map[partition]string{},
 	}
-	for i, conn := range deps.ClickHouse {
+	for i, conn := range deps.Rollups {
 		recomputer, err := rollup.New(cfg.Rollup, conn, deps.Telemetry)
 		if err != nil {
 			return nil, fmt.Errorf("sink: %w", err)
 		}
-		if len(deps.ClickHouse) > 1 {
+		if len(deps.Rollups) > 1 {
 			recomputer.OfShard(i + 1)
 		}
 		s.rollups = append(s.rollups, recomputer)
