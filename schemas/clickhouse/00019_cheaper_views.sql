@@ -46,25 +46,18 @@ AS SELECT
 FROM
 (
     SELECT
-        day, n AS a_reports, map()::Map(String, UInt64) AS a_dead,
-        ifNotFinite(delays[1], 0)::Float64 AS a_median, ifNotFinite(delays[2], 0)::Float64 AS a_p99, 0::UInt64 AS a_forked,
+        day, sumIf(n, end = 'landed') AS a_reports, CAST(sumMapIf(map(class, n), class != ''), 'Map(String, UInt64)') AS a_dead,
+        ifNotFinite(anyIf(delays[1], end = 'landed'), 0)::Float64 AS a_median, ifNotFinite(anyIf(delays[2], end = 'landed'), 0)::Float64 AS a_p99, 0::UInt64 AS a_forked,
         0::UInt64 AS b_session_days, 0::UInt64 AS b_full, 0::UInt64 AS b_unregistered, 0::UInt64 AS b_with_unknown, 0::UInt64 AS b_unknown, 0::UInt64 AS b_unknown_dropped,
         0::UInt64 AS b_optional_dropped, 0::UInt64 AS b_mismatches, 0::UInt64 AS b_uncatalogued, 0::UInt64 AS b_suspect, 0::UInt64 AS b_refused, map()::Map(String, UInt64) AS b_flags
     FROM
     (
         SELECT
-            toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day, count() AS n,
+            toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day, end, if(end = 'dead_lettered', toString(reason), '') AS class, count() AS n,
             quantilesTDigest(0.5, 0.99)(greatest(0, toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(received_at)) / 1000) AS delays
         FROM receipts FINAL
-        WHERE end = 'landed'
-        GROUP BY day
+        GROUP BY day, end, class
     )
-    UNION ALL
-    SELECT
-        toDate(if(toUnixTimestamp64Milli(received_at) = 0, at, received_at)) AS day, 0, CAST(sumMap(map(toString(reason), toUInt64(1))), 'Map(String, UInt64)'),
-        0., 0., 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, map()::Map(String, UInt64)
-    FROM receipts FINAL
-    WHERE end = 'dead_lettered'
     GROUP BY day
     UNION ALL
     SELECT day, 0, map()::Map(String, UInt64), 0., 0., count(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, map()::Map(String, UInt64)
