@@ -9,6 +9,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"rollcall/pkg/access"
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/telemetry"
 	"rollcall/scripts/testbed"
@@ -136,7 +137,7 @@ func (r *replicatedRun) conclude(ctx context.Context) (string, bool, error) {
 	}
 	const query = `SELECT t.database AS database, t.name AS name, t.engine AS engine, r.zookeeper_path AS path, r.replica_name AS replica
 		FROM system.tables AS t LEFT JOIN system.replicas AS r ON t.database = r.database AND t.name = r.table
-		WHERE startsWith(t.database, 'rollcall_shard') AND endsWith(t.engine, 'MergeTree') AND t.name != 'schema_versions'`
+		WHERE startsWith(t.database, 'rollcall_shard') AND endsWith(t.engine, 'MergeTree') AND t.name NOT IN ('schema_versions', '` + access.ShardPlace + `')` // which are each server's own
 	if err := r.conn.Select(ctx, &rows, query); err != nil {
 		return "", false, fmt.Errorf("read the tables: %w", err)
 	}
