@@ -139,7 +139,7 @@ func (a *alertsRun) start(ctx context.Context, env *Environment, bin string) err
 			Binaries: map[string]string{testbed.Enricher: wrapper},
 			ServiceSettings: map[string]testbed.Settings{
 				testbed.Gateway: {
-					"gateway.ack_timeout": "1s", "gateway.max_in_flight_bytes": 4 << 20,
+					"gateway.ack_timeout": "1s", "gateway.max_in_flight_bytes": 5 << 20,
 					"gateway.new_licence_rate": 5, "gateway.new_licence_burst": 20,
 				},
 				testbed.Sink: {"sink.insert_timeout": "2s", "sink.max_backoff": "1s", "sink.rollup.min_interval": "1s", "sink.rollup.poll_interval": "1s"},
