@@ -246,11 +246,6 @@ func (s *shardsProof) stopAll(ctx context.Context) error {
 	return nil
 }
 
-// forgetPeaks has every day's peaks computed anew: a session's clock may be found right or
-// wrong by a report of a later day, and the product looks again only once nine days have
-// passed, so until then it matters when a server has computed.
-const forgetPeaks = "ALTER TABLE rollup_coverage DELETE WHERE product = 'peaks' SETTINGS mutations_sync = 1"
-
 // computeAll computes all that is left at once.
 func (s *shardsProof) computeAll(ctx context.Context) error {
 	shards := s.allShards()
@@ -261,9 +256,6 @@ func (s *shardsProof) computeAll(ctx context.Context) error {
 			recomputer, err := rollup.New(rollup.Config{}, conn, telemetry.Discard())
 			if err != nil {
 				return err
-			}
-			if err := conn.Exec(ctx, forgetPeaks); err != nil {
-				return fmt.Errorf("forget peaks: %w", err)
 			}
 			_, err = recomputer.Settle(ctx)
 			return err
