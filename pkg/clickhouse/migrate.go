@@ -33,12 +33,9 @@ func MigrateTo(ctx context.Context, cfg Config, version int64) ([]migrations.Sta
 		if err := makeDatabases(ctx, server); err != nil {
 			return nil, of(cfg, server, err)
 		}
-		if !cfg.Clustered() {
-			continue
-		}
-		if err := with(server, func(db *sql.DB) error { return server.takePlace(ctx, db) }); err != nil {
-			return nil, of(cfg, server, err)
-		}
+	}
+	if err := takePlaces(ctx, cfg); err != nil {
+		return nil, err
 	}
 	applied, err := migrateTables(ctx, cfg, version, OpenDB)
 	if err != nil || !cfg.Clustered() {
@@ -50,6 +47,22 @@ func MigrateTo(ctx context.Context, cfg Config, version int64) ([]migrations.Sta
 		}
 	}
 	return applied, nil
+}
+
+// takePlaces has each server of a cluster remember which shard it is. All are asked before
+// any is told: a configuration that names them in another order is written down nowhere.
+func takePlaces(ctx context.Context, cfg Config) error {
+	if !cfg.Clustered() {
+		return nil
+	}
+	for _, take := range []func(Config, context.Context, *sql.DB) error{Config.offerPlace, Config.takePlace} {
+		for _, server := range cfg.servers() {
+			if err := with(server, func(db *sql.DB) error { return take(server, ctx, db) }); err != nil {
+				return of(cfg, server, err)
+			}
+		}
+	}
+	return nil
 }
 
 // of says which server of a cluster an error is of.

@@ -80,12 +80,22 @@ func (c Config) checkPlace(ctx context.Context, conn driver.Conn) error {
 	return c.agrees(f)
 }
 
-// takePlace has the server remember which shard it is, and fails where it is another one
-// already.
-func (c Config) takePlace(ctx context.Context, db *sql.DB) error {
+// offerPlace makes the server's table of its place where it is missing, and fails where the
+// server is another shard already. It writes no place down.
+func (c Config) offerPlace(ctx context.Context, db *sql.DB) error {
 	if _, err := db.ExecContext(ctx, placeTable); err != nil {
 		return fmt.Errorf("make %s: %w", access.ShardPlace, err)
 	}
+	f, err := readPlace(db.QueryRowContext(ctx, placeRows))
+	if err != nil || f.rows == 0 {
+		return err
+	}
+	return c.agrees(f)
+}
+
+// takePlace has a server that says nothing yet remember which shard it is, and fails where
+// it is another one.
+func (c Config) takePlace(ctx context.Context, db *sql.DB) error {
 	f, err := readPlace(db.QueryRowContext(ctx, placeRows))
 	if err != nil {
 		return err

@@ -34,10 +34,16 @@ func checkPlaces(t *testing.T, as func(string) clickhouse.Config) {
 			}
 		}
 	}
+	// The first server is new; nothing must be written down there, since the second is another shard.
 	cfg := as("migrator")
-	cfg.Cluster.Shards = []string{cfg.Addresses[0], absent}
+	fresh := serverWithRoles(t)
+	cfg.Cluster.Shards = []string{fresh, cfg.Addresses[0]}
 	if _, err := clickhouse.Migrate(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "says that it is shard 1 of 1") {
 		t.Errorf("the migrator: %v", err)
+	}
+	cfg.Addresses, cfg.Cluster.Shards = []string{fresh}, []string{fresh}
+	if _, err := clickhouse.Migrate(t.Context(), cfg); err != nil {
+		t.Errorf("the migrator, of the new server alone: %v", err)
 	}
 	conn, err := clickhouse.OpenShard(t.Context(), as("quarantine"), 0, telemetry.Discard())
 	if err != nil {

@@ -18,13 +18,15 @@ import (
 	catalogue "rollcall/schemas/metrics"
 )
 
-// A cluster is made, filled and read with the roles that are for it, and nothing more.
-func TestClusterUnderItsRoles(t *testing.T) {
+// serverWithRoles starts a server that is the one shard of a cluster named main, with a
+// user for each role: the password of migrator is of-migrator.
+func serverWithRoles(t *testing.T) (address string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
+	address = listener.Addr().String()
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +39,7 @@ func TestClusterUnderItsRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	roles := map[string]string{"migrator": access.RoleMigrator, "sink": access.RoleSink, "analyst": access.RoleAnalyst, "auditor": access.RoleAuditor, "steward": access.RoleSteward, "quarantine": access.RoleQuarantine}
-	dir := t.TempDir()
-	options := localclickhouse.Options{Dir: filepath.Join(dir, "server"), TCPPort: number, Remote: localclickhouse.Remote{Name: "main", Shards: [][]string{{address}}}}
+	options := localclickhouse.Options{Dir: filepath.Join(t.TempDir(), "server"), TCPPort: number, Remote: localclickhouse.Remote{Name: "main", Shards: [][]string{{address}}}}
 	for name, role := range roles {
 		options.Users = append(options.Users, access.User{Name: name, Role: role, Password: "of-" + name})
 	}
@@ -47,6 +48,13 @@ func TestClusterUnderItsRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Kill)
+	return address
+}
+
+// A cluster is made, filled and read with the roles that are for it, and nothing more.
+func TestClusterUnderItsRoles(t *testing.T) {
+	dir := t.TempDir()
+	address := serverWithRoles(t)
 	as := func(user string) clickhouse.Config {
 		password := filepath.Join(dir, user)
 		if err := os.WriteFile(password, []byte("of-"+user), 0o600); err != nil {
