@@ -98,10 +98,14 @@ func (r *Recomputer) produceNext(ctx context.Context, pc *pace) {
 // due returns the units whose last computation is long enough ago; one that failed waits
 // longer each time.
 func (r *Recomputer) due(of *productPace, p product, units []Day) []Day {
+	later := r.now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -2)
 	var due []Day
 	for _, u := range units {
-		h := of.computed[u.Day]
-		if r.now().Sub(h.computed) >= r.cfg.MinInterval*time.Duration(p.patience)<<min(h.failed, 5) {
+		h, patience := of.computed[u.Day], p.patience
+		if p.patienceLater > 0 && u.Day.Before(later) {
+			patience = p.patienceLater
+		}
+		if r.now().Sub(h.computed) >= r.cfg.MinInterval*time.Duration(patience)<<min(h.failed, 5) {
 			due = append(due, u)
 		}
 	}

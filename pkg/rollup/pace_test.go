@@ -28,6 +28,29 @@ func TestChooseTakesTheNewestAndLeavesNobodyOut(t *testing.T) {
 	}
 }
 
+// What is asked for most comes again sooner than the days before it.
+func TestDaysBeforeWaitLonger(t *testing.T) {
+	at := time.Date(2026, 5, 10, 12, 0, 0, 0, time.UTC)
+	r := &Recomputer{cfg: Config{MinInterval: time.Second}}
+	r.At(func() time.Time { return at })
+	p := product{name: "p", patience: 2, patienceLater: 10}
+	of := (&pace{}).of(p)
+	var all []Day
+	for n := 4; n >= 0; n-- {
+		all = append(all, Day{Day: at.Truncate(24*time.Hour).AddDate(0, 0, -n)})
+	}
+	if due := r.due(of, p, all); len(due) != 5 {
+		t.Errorf("%d days are due that were never computed, want 5", len(due))
+	}
+	of.note(span{all[0].Day, all[4].Day}, at, time.Second, nil)
+	for after, want := range map[time.Duration]int{time.Second: 0, 2 * time.Second: 3, 9 * time.Second: 3, 10 * time.Second: 5} {
+		at = time.Date(2026, 5, 10, 12, 0, 0, 0, time.UTC).Add(after)
+		if due := r.due(of, p, all); len(due) != want {
+			t.Errorf("after %v %d days are due, want %d", after, len(due), want)
+		}
+	}
+}
+
 func TestRestLeavesTheShare(t *testing.T) {
 	for percent, want := range map[int]time.Duration{100: 0, 50: time.Second, 5: 19 * time.Second, 1: 99 * time.Second} {
 		if got := rest(time.Second, percent); got != want {

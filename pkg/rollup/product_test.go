@@ -11,8 +11,10 @@ import (
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"rollcall/pkg/clickhouse/clickhousetest"
 	"rollcall/pkg/telemetry"
 )
 
@@ -82,20 +84,78 @@ func TestDyingBetweenTablesLeavesTheDayDirty(t *testing.T) {
 	}
 }
 
+// runningSession is a session of a host with 8 CPUs that began on a day and reports at
+// the end of another.
+func runningSession(t *testing.T, conn driver.Conn, began, reports time.Time, sequence int, flags ...string) {
+	t.Helper()
+	const row = `INSERT INTO session_days (licence_id, installation_id, session_id, host_id, day, application, sequence, kind, consent, cpu_count, session_started_at, sent_at, received_at, report_id, flags)
+		SELECT {licence:UUID}, {licence:UUID}, {licence:UUID}, {licence:UUID}, {day:Date}, 'roboserver', {n:UInt64}, 'DAILY', 'FULL', 8, toDateTime64({first:Date}, 3), toDateTime64({day:Date}, 3) + INTERVAL 23 HOUR, toDateTime64({day:Date}, 3) + INTERVAL 23 HOUR, generateUUIDv4(), {flags:Array(String)}`
+	err := conn.Exec(t.Context(), row, chgo.Named("licence", uuid.NameSpaceDNS.String()), chgo.Named("day", reports.Format(time.DateOnly)),
+		chgo.Named("n", sequence), chgo.Named("first", began.Format(time.DateOnly)), chgo.Named("flags", flags))
+	if err != nil {
+		t.Fatal(err)
+	}
+	markDays(t, conn, "usage/x/0", int64(sequence), reports)
+}
+
+// A row of peaks is what the session-days of nine days before and after its day give: no
+// matter in which order they landed, or which days were computed together. The second
+// report of this session is seen by some days of the first one's nine, not by all.
+func TestPeaksDependOnNineDaysAroundThemAlone(t *testing.T) {
+	for name, computedBetween := range map[string]bool{"landed together": false, "landed one after the other": true} {
+		t.Run(name, func(t *testing.T) {
+			conn, all := prepared(t, 1)
+			settle := func() {
+				t.Helper()
+				if _, err := all[0].Settle(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := today().AddDate(0, 0, -40)
+			runningSession(t, conn, began, began, 1)
+			if computedBetween {
+				settle()
+			}
+			runningSession(t, conn, began, began.AddDate(0, 0, 12), 2, "CLOCK_SKEW")
+			settle()
+			doubtful, trusted := comparePeaks(t, conn, began.AddDate(0, 0, -12), began.AddDate(0, 0, 25))
+			if doubtful == 0 || trusted == 0 {
+				t.Errorf("%d rows are doubtful and %d are not: nothing was told apart", doubtful, trusted)
+			}
+		})
+	}
+}
+
+// comparePeaks compares what is kept of each day with what it alone gives. It returns how
+// many rows have a doubtful session and how many have none.
+func comparePeaks(t *testing.T, conn driver.Conn, first, end time.Time) (doubtful, trusted int) {
+	t.Helper()
+	const columns = "SELECT toString((day, cpus_certain, cpus_possible, roboservers_certain, roboservers_possible, hosts, sessions, unclosed, clock_doubtful))"
+	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
+		on := day.Format(time.DateOnly)
+		kept := clickhousetest.Lines(t, conn, columns+" FROM peak_day WHERE day = ?", day)
+		alone := clickhousetest.Lines(t, conn, columns+" FROM peaks_of(first = '"+on+"', last = '"+on+"')")
+		if diff := gocmp.Diff(alone, kept); diff != "" {
+			t.Errorf("%s (-by its own nine days +kept):\n%s", on, diff)
+		}
+		for _, row := range kept {
+			if strings.HasSuffix(row, ",0)") {
+				trusted++
+			} else {
+				doubtful++
+			}
+		}
+	}
+	return doubtful, trusted
+}
+
 // A session that reported on two days ran on those between. Quarantine marks the days
 // that it reported on, and the peaks of all the others go and come back with them.
 func TestQuarantineReachesTheDaysBetweenReports(t *testing.T) {
 	conn, all := prepared(t, 1)
 	first := today().AddDate(0, 0, -30)
 	for n, day := range []time.Time{first, first.AddDate(0, 0, 8)} {
-		const row = `INSERT INTO session_days (licence_id, installation_id, session_id, host_id, day, application, sequence, kind, consent, cpu_count, session_started_at, sent_at, received_at, report_id)
-			SELECT {licence:UUID}, {licence:UUID}, {licence:UUID}, {licence:UUID}, {day:Date}, 'roboserver', {n:UInt64}, 'DAILY', 'FULL', 8, toDateTime64({first:Date}, 3), toDateTime64({day:Date}, 3) + INTERVAL 23 HOUR, toDateTime64({day:Date}, 3) + INTERVAL 23 HOUR, generateUUIDv4()`
-		err := conn.Exec(t.Context(), row, chgo.Named("licence", uuid.NameSpaceDNS.String()), chgo.Named("day", day.Format(time.DateOnly)),
-			chgo.Named("n", n+1), chgo.Named("first", first.Format(time.DateOnly)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		markDays(t, conn, "usage/x/0", int64(n), day)
+		runningSession(t, conn, first, day, n+1)
 	}
 	between := func() (peak uint64) {
 		t.Helper()

@@ -15,6 +15,8 @@ type product struct {
 	steps []step
 	// patience is the least time between two computations of a unit, in MinIntervals.
 	patience int
+	// patienceLater is the same for days more than two before today; 0: no other.
+	patienceLater int
 	// atOnce is how many days in a row one computation may take; 1 unless units are days.
 	atOnce int
 	// lasting says that a unit can always be computed: its rules read what is kept for ever.
@@ -27,14 +29,7 @@ type step struct{ table, unit, rows string }
 const (
 	dayMarks = `SELECT day, toString(source) AS source, max(position) AS reached, max(marked_at) AS newest FROM dirty_days GROUP BY day, source`
 
-	// A session whose reports stayed away in between is seen when those of nine days
-	// after are there: once more, when no report of that day can come any more. Days on
-	// which nobody reported are among them.
-	peakMarks = `SELECT * FROM (` + dayMarks + `) WHERE source != '` + termsSource + `'
-		UNION ALL
-		SELECT arrayJoin(arrayMap(n -> addDays({today:Date}, -n), range(10, greatest(10, least(110, 1 + toInt64({today:Date}) - toInt64(min(day))))))) AS day,
-			'nine days after' AS source, toInt64(1) AS reached, toDateTime64({today:Date}, 3, 'UTC') AS newest
-		FROM dirty_days`
+	peakMarks = `SELECT * FROM (` + dayMarks + `) WHERE source != '` + termsSource + `'`
 
 	weekMarks = `SELECT unit AS day, 'answers' AS source, toUnixTimestamp64Milli(published_at) AS reached, published_at AS newest FROM rollup_coverage FINAL WHERE product = 'answers' AND unit > {today:Date} - 110`
 
@@ -59,11 +54,12 @@ func products() []product {
 			},
 		},
 		{
-			// Overlaps reach the days beside: a session is possible until the end of the day
-			// after its last, and a doubtful clock moves it by a day at most.
-			// What quarantine takes out may be all that tells of the days between two reports.
-			name: "peaks", marks: peakMarks, patience: 40, atOnce: 7,
-			units: "arrayMap(n -> addDays(day, n), if(startsWith(source, 'quarantine/'), range(-9, 10), range(-2, 3)))",
+			// A row of a day is a function of the session-days of nine days before and after
+			// it. Computed with days beside it, it would see further, and depend on which:
+			// one at a time.
+			name: "peaks", marks: peakMarks, patience: 40, patienceLater: 240, atOnce: 1,
+			// No report says that anybody runs three days after it.
+			units: "arrayFilter(unit -> unit <= greatest({today:Date}, day) + 2, arrayMap(n -> addDays(day, n), range(-9, 10)))",
 			steps: []step{{"peak_day", "day", "SELECT licence_id, day, cpus_certain, cpus_possible, roboservers_certain, roboservers_possible, hosts, sessions, unclosed, clock_doubtful FROM peaks_of(first = {first:Date}, last = {last:Date})"}},
 		},
 		{
