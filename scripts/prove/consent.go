@@ -71,7 +71,7 @@ func proveConsent(ctx context.Context, env *Environment) (string, bool, error) {
 // eagerRollup spares a proof of counts the rollup's pauses.
 func eagerRollup() map[string]testbed.Settings {
 	return map[string]testbed.Settings{testbed.Sink: {
-		"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "200ms", "sink.rollup.duty_percent": 100, "sink.rollup.answers_duty_percent": 100,
+		"sink.rollup.poll_interval": "200ms", "sink.rollup.min_interval": "50ms", "sink.rollup.duty_percent": 100, "sink.rollup.answers_duty_percent": 100,
 	}}
 }
 
