@@ -31,12 +31,13 @@ type liveChart struct {
 
 // liveCounts are what the figure says.
 type liveCounts struct {
-	commands, hooks, jobs, claims int
+	steps, commands, hooks, jobs, claims int
 }
 
 // proveChartLive installs the chart in a real control plane, in namespaces that enforce
 // PodSecurity restricted, with the least values and with everything on; and lets it go
-// through what a release goes through. Every answer of the API is looked at.
+// through what a release goes through: once by the commands of docs/operations.md, which
+// drain a node, too, and twice by its own. Every answer of the API is looked at.
 func proveChartLive(ctx context.Context, env *Environment) (string, bool, error) {
 	c, err := openChart(ctx, env)
 	if err != nil {
@@ -50,11 +51,8 @@ func proveChartLive(ctx context.Context, env *Environment) (string, bool, error)
 	if err := l.prepare(ctx); err != nil {
 		return "", false, fmt.Errorf("prepare the cluster: %w", err)
 	}
-	for _, life := range l.lives() {
-		env.Say("%s: the values of %s", life.namespace, filepath.Base(life.values))
-		if err := life.run(ctx); err != nil {
-			return "", false, fmt.Errorf("%s: %w", life.namespace, err)
-		}
+	if err := l.live(ctx); err != nil {
+		return "", false, err
 	}
 	matrix := 0
 	if env.Size == Full {
@@ -70,13 +68,32 @@ func proveChartLive(ctx context.Context, env *Environment) (string, bool, error)
 	if err != nil {
 		return "", false, fmt.Errorf("control: %w", err)
 	}
-	figure := fmt.Sprintf("%d commands of helm with 2 files of values succeeded, %d hooks and %d jobs of CronJobs ended, %d pods evicted, %d evictions refused by a budget, one pod of each service there all the while, "+
+	figure := fmt.Sprintf("%d steps of %s run as they stand there; %d commands of helm with 2 files of values succeeded, %d hooks and %d jobs of CronJobs ended, %d pods evicted, %d evictions refused by a budget, one pod of each service there all the while, "+
 		"nothing left but %d claims of keys; %d answers of the API to helm and kubectl: %d warnings; %d violations of PodSecurity; of %d pods %d without what they name or with a token; %s",
-		l.counts.commands, l.counts.hooks, l.counts.jobs, seen.evicted, seen.kept, l.counts.claims, seen.answers, seen.warnings, seen.violations, seen.pods, seen.incomplete, control)
+		l.counts.steps, operationsPage, l.counts.commands, l.counts.hooks, l.counts.jobs, seen.evicted, seen.kept, l.counts.claims, seen.answers, seen.warnings, seen.violations, seen.pods, seen.incomplete, control)
 	if matrix > 0 {
 		figure += fmt.Sprintf("; %d objects of all files of values taken on trial", matrix)
 	}
 	return figure, seen.warnings+seen.violations+seen.incomplete == 0, nil
+}
+
+// live goes through all lives, and wants every step of the page that is this proof's run.
+func (l *liveChart) live(ctx context.Context) error {
+	page, err := l.openPage()
+	if err != nil {
+		return err
+	}
+	for _, life := range l.lives(page) {
+		l.env.Say("%s: the values of %s", life.namespace, filepath.Base(life.values))
+		if err := life.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", life.namespace, err)
+		}
+	}
+	if left := page.left(); len(left) > 0 {
+		return fmt.Errorf("steps of %s that no life ran: %v", operationsPage, left)
+	}
+	l.counts.steps = len(page.ran)
+	return nil
 }
 
 // prepare gives the cluster what an operator's has: definitions of other projects'
@@ -147,14 +164,19 @@ spec:
 // runHelm runs Helm against the cluster as the operator, apart from the user's own
 // settings.
 func (l *liveChart) runHelm(ctx context.Context, namespace string, arguments ...string) error {
-	own := l.env.Path("helm")
 	l.env.Say("%s: helm %s", namespace, arguments[0])
 	command := exec.CommandContext(ctx, l.helm, append([]string{"--kubeconfig", l.cluster.OperatorConfig(), "--namespace", namespace}, arguments...)...)
-	command.Env = append(os.Environ(), "HELM_CONFIG_HOME="+own, "HELM_DATA_HOME="+own, "HELM_CACHE_HOME="+own)
+	command.Env = l.ownHelm()
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("helm %s: %w: %s", strings.Join(arguments, " "), err, out)
 	}
 	return nil
+}
+
+// ownHelm is the environment of a Helm that keeps apart from the user's own settings.
+func (l *liveChart) ownHelm() []string {
+	own := l.env.Path("helm")
+	return append(os.Environ(), "HELM_CONFIG_HOME="+own, "HELM_DATA_HOME="+own, "HELM_CACHE_HOME="+own)
 }
 
 // askForAll gives the objects of every file of values to the API on trial (dry run),
@@ -165,6 +187,10 @@ func (l *liveChart) askForAll(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if err := l.restrictedNamespace(ctx, chartNamespace); err != nil {
+		return 0, err
+	}
+	// Claims that a life left are not in the way of others of their names.
+	if _, err := l.cluster.Ask(ctx, "", "delete", "persistentvolumeclaims", "--all", "--namespace", chartNamespace, "--timeout="+liveLimit.String()); err != nil {
 		return 0, err
 	}
 	l.env.Say("asking the API for the objects of %d files of values", len(rendered))

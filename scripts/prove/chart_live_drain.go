@@ -15,7 +15,7 @@ import (
 	"rollcall/scripts/testbed"
 )
 
-// firstNode is where everything of the disrupted life stands when it is installed.
+// firstNode is where everything of the page's life stands when it is installed.
 const firstNode = "node-1"
 
 // gather lets the install use the first node alone.
@@ -76,7 +76,7 @@ func (r *releaseLife) drain(ctx context.Context) error {
 		return len(found) >= len(testbed.ServiceNames()), err
 	})
 	if err == nil {
-		_, err = r.cluster.Operate(ctx, "", "drain", firstNode, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+liveLimit.String())
+		err = r.page.do(ctx, "drain-node")
 	}
 	if err == nil {
 		err = r.allReady(ctx)

@@ -14,10 +14,11 @@ import (
 type releaseLife struct {
 	*liveChart
 	namespace, values string
-	// changes are what an upgrade sets.
-	changes []string
-	// disrupted says that nodes are drained meanwhile.
-	disrupted bool
+	// changes are values that an upgrade sets.
+	changes string
+	// page has the commands that install, upgrade, roll back and drain a node; nil: the
+	// proof's own, and no node is drained.
+	page *livePage
 
 	first     releaseSettings // as the first revision left them
 	completed map[string]int  // hooks that have ended, by name, before the present command
@@ -29,11 +30,15 @@ type releaseSettings struct {
 	template string // checksum of it in the gateway's pods
 }
 
-func (l *liveChart) lives() []*releaseLife {
-	changes := []string{"--set", "telemetry.logLevel=debug", "--set", "enricher.config.group=rollcall-enricher-two"}
+func (l *liveChart) lives(page *livePage) []*releaseLife {
+	const changes = `
+telemetry: {logLevel: debug}
+enricher: {config: {group: rollcall-enricher-two}}
+`
 	return []*releaseLife{
-		{liveChart: l, namespace: "minimal", values: l.minimal(), changes: append(slices.Clone(changes), "--set", "gateway.replicas=3"), disrupted: true},
-		{liveChart: l, namespace: "everything", values: l.valuesFile("everything"), changes: append(slices.Clone(changes), "--set", "audit.enabled=false")},
+		{liveChart: l, namespace: chartNamespace, values: l.minimal(), changes: changes + "gateway: {replicas: 3}\n", page: page},
+		{liveChart: l, namespace: "minimal", values: l.minimal(), changes: changes + "gateway: {replicas: 3}\n"},
+		{liveChart: l, namespace: "everything", values: l.valuesFile("everything"), changes: changes + "audit: {enabled: false}\n"},
 	}
 }
 
@@ -56,7 +61,7 @@ func (r *releaseLife) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.disrupted {
+	if r.page != nil {
 		if err := r.gather(ctx); err != nil {
 			return err
 		}
@@ -64,7 +69,7 @@ func (r *releaseLife) run(ctx context.Context) error {
 	if err := r.installAndTest(ctx, hooks); err != nil {
 		return err
 	}
-	if r.disrupted {
+	if r.page != nil {
 		if err := r.disrupt(ctx); err != nil {
 			return err
 		}
@@ -113,10 +118,13 @@ func (r *releaseLife) steer(ctx context.Context, arguments ...string) error {
 }
 
 func (r *releaseLife) installAndTest(ctx context.Context, hooks map[string][]string) error {
-	if err := r.release(ctx, "install", r.dir, "-f", r.minimal(), "-f", r.values); err != nil {
+	if len(hooks["test"]) == 0 {
+		return errors.New("no job is a hook of helm test")
+	}
+	if err := r.install(ctx); err != nil {
 		return err
 	}
-	if err := r.ended(slices.Concat(hooks["pre-install"], hooks["post-install"])); err != nil {
+	if err := r.ended(slices.Concat(hooks["pre-install"], hooks["post-install"], hooks["test"])); err != nil {
 		return err
 	}
 	if err := r.allReady(ctx); err != nil {
@@ -126,20 +134,11 @@ func (r *releaseLife) installAndTest(ctx context.Context, hooks map[string][]str
 	if r.first, err = r.settings(ctx); err != nil {
 		return err
 	}
-	if err := r.steer(ctx, "test", liveRelease, "--timeout", liveLimit.String()); err != nil {
-		return err
-	}
-	if len(hooks["test"]) == 0 {
-		return errors.New("no job is a hook of helm test")
-	}
-	if err := r.ended(hooks["test"]); err != nil {
-		return err
-	}
 	return r.startCronJobs(ctx)
 }
 
 func (r *releaseLife) upgradeAndBack(ctx context.Context, hooks map[string][]string) error {
-	if err := r.release(ctx, "upgrade", slices.Concat([]string{r.dir, "-f", r.minimal(), "-f", r.values}, r.changes)...); err != nil {
+	if err := r.upgrade(ctx); err != nil {
 		return err
 	}
 	if err := r.ended(slices.Concat(hooks["pre-upgrade"], hooks["post-upgrade"])); err != nil {
@@ -155,7 +154,7 @@ func (r *releaseLife) upgradeAndBack(ctx context.Context, hooks map[string][]str
 	if upgraded.config == r.first.config || upgraded.template == r.first.template {
 		return errors.New("the upgrade changed neither the gateway's configuration nor its pods")
 	}
-	if err := r.release(ctx, "rollback", "1"); err != nil {
+	if err := r.rollBack(ctx); err != nil {
 		return err
 	}
 	if err := r.allReady(ctx); err != nil {

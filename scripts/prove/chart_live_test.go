@@ -139,3 +139,29 @@ func TestAvailabilities(t *testing.T) {
 		t.Errorf("availabilities (-want +got):\n%s", diff)
 	}
 }
+
+// A step of the page has the page's directory and variables, ends where a command fails,
+// and counts only where none did.
+func TestLivePageRunsAStep(t *testing.T) {
+	p := &livePage{env: &Environment{progress: t.Output()}, dir: t.TempDir(), environment: []string{"PATH=" + os.Getenv("PATH"), "NODE=a"}, steps: map[string]step{
+		"install":    {language: "sh", commands: "false\ntouch late"},
+		"drain-node": {language: "sh", commands: "touch \"$NODE\""},
+		"upgrade":    {language: "sh", commands: "touch \"$ABSENT\""},
+		"roll-back":  {language: "sql", commands: "SELECT 1"},
+	}}
+	for _, name := range []string{"install", "upgrade"} {
+		if err := p.do(t.Context(), name); err == nil {
+			t.Errorf("the step %s succeeded", name)
+		}
+	}
+	if err := p.do(t.Context(), "drain-node"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"install", "upgrade"}, p.left()); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	made, err := filepath.Glob(filepath.Join(p.dir, "*"))
+	if diff := cmp.Diff([]string{filepath.Join(p.dir, "a")}, made); err != nil || diff != "" {
+		t.Errorf("%v, made (-want +got):\n%s", err, diff)
+	}
+}

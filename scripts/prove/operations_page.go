@@ -50,11 +50,22 @@ func parseSteps(page string) (map[string]step, error) {
 	return steps, nil
 }
 
-// elsewhere are the steps whose procedures other proofs carry out, on a real API server:
-// by commands of their own, with their flags and namespaces.
-func elsewhere() map[string]string {
-	return map[string]string{"install": "chart-live", "upgrade": "chart-live", "roll-back": "chart-live", "drain-node": "chart-live"}
+// readSteps reads the page.
+func readSteps(root string) (map[string]step, error) {
+	content, err := os.ReadFile(filepath.Join(root, operationsPage))
+	if err != nil {
+		return nil, fmt.Errorf("read the procedures: %w", err)
+	}
+	steps, err := parseSteps(string(content))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", operationsPage, err)
+	}
+	return steps, nil
 }
+
+// stepsOfChartLive are the steps that the proof chart-live takes from the page and runs as
+// they stand there, on a real API server; all others are this proof's.
+func stepsOfChartLive() []string { return []string{"install", "upgrade", "roll-back", "drain-node"} }
 
 // runner carries out steps of the page as they stand there. Shell is run by sh, with a
 // rollcall of the proof on its path; SQL by an administrator's connection; and kubectl,
@@ -71,28 +82,24 @@ type runner struct {
 
 // newRunner reads the page. binary is the rollcall that its commands run.
 func newRunner(p *pipeline, root, binary string) (*runner, error) {
-	content, err := os.ReadFile(filepath.Join(root, operationsPage))
+	steps, err := readSteps(root)
 	if err != nil {
-		return nil, fmt.Errorf("read the procedures: %w", err)
+		return nil, err
 	}
 	r := &runner{
-		pipeline: p, binaries: filepath.Dir(binary), ran: map[string]bool{},
+		pipeline: p, binaries: filepath.Dir(binary), steps: steps, ran: map[string]bool{},
 		variables: map[string]string{
 			"ROLLCALL_CONFIG": p.cluster.ConfigPath(),
 			"GATEWAY_KEYS":    p.cluster.KeysDir(testbed.Gateway), "ANONYMIZER_KEYS": p.cluster.KeysDir(testbed.Anonymizer),
 		},
 	}
-	if r.steps, err = parseSteps(string(content)); err != nil {
-		return nil, fmt.Errorf("read %s: %w", operationsPage, err)
-	}
 	return r, nil
 }
 
-// left returns the steps of the page that nobody has run.
+// left returns the steps of the page that no proof runs.
 func (r *runner) left() (names []string) {
-	others := elsewhere()
 	for _, name := range slices.Sorted(maps.Keys(r.steps)) {
-		if _, other := others[name]; !other && !r.ran[name] {
+		if !slices.Contains(stepsOfChartLive(), name) && !r.ran[name] {
 			names = append(names, name)
 		}
 	}

@@ -156,6 +156,9 @@ func (k *Kubernetes) Recorder() *APIRecorder { return k.recorder }
 // OperatorConfig returns a kubeconfig with every right whose answers are recorded.
 func (k *Kubernetes) OperatorConfig() string { return k.configPath(kubernetesOperator) }
 
+// Programs returns the directory that has kubectl.
+func (k *Kubernetes) Programs() string { return k.bin }
+
 func (k *Kubernetes) configPath(user string) string {
 	return k.path(strings.ReplaceAll(user, ":", "-") + ".kubeconfig")
 }
