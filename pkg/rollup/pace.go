@@ -38,11 +38,7 @@ func (pc *pace) of(p product) *productPace {
 // beside computes the products until ctx ends, without holding up licence_day: a day's
 // answers take several times as long as its licence_day.
 func (r *Recomputer) beside(ctx context.Context) *sync.WaitGroup {
-	other := *r // the tables it makes are numbered apart
-	other.name += "_beside"
-	if pinned, ok := r.conn.(*clickhouse.Pinned); ok {
-		other.conn = pinned.Apart() // or the other computation's error would move this one to another replica
-	}
+	other := r.apart()
 	var running sync.WaitGroup
 	running.Go(func() {
 		for pc := (&pace{}); ctx.Err() == nil; {
@@ -54,6 +50,17 @@ func (r *Recomputer) beside(ctx context.Context) *sync.WaitGroup {
 		}
 	})
 	return &running
+}
+
+// apart returns one that may compute at the same time: its staging tables are numbered
+// apart, and an error of one does not move the other to another replica.
+func (r *Recomputer) apart() *Recomputer {
+	other := *r
+	other.name += "_beside"
+	if pinned, ok := r.conn.(*clickhouse.Pinned); ok {
+		other.conn = pinned.Apart()
+	}
+	return &other
 }
 
 // produceNext computes units that are due, of the product on which least time was spent

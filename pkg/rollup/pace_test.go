@@ -1,8 +1,12 @@
 package rollup
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/telemetry"
 )
 
 // Whoever is newest comes first, and nobody waits for ever: with today always due again,
@@ -55,6 +59,30 @@ func TestRestLeavesTheShare(t *testing.T) {
 	for percent, want := range map[int]time.Duration{100: 0, 50: time.Second, 5: 19 * time.Second, 1: 99 * time.Second} {
 		if got := rest(time.Second, percent); got != want {
 			t.Errorf("at %d %% it rests %v after a second, want %v", percent, got, want)
+		}
+	}
+}
+
+// An error of what is computed beside licence_day leaves the latter on its replica, in the
+// middle of a day perhaps.
+func TestWhatIsComputedBesideMovesOnByItself(t *testing.T) {
+	const first, second = "127.0.0.1:1", "127.0.0.1:2" // nobody listens there
+	shards, err := clickhouse.PinShards(clickhouse.Config{Database: "rollcall", Cluster: clickhouse.Cluster{Name: "main", Shards: []string{first + " " + second}}}, telemetry.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = clickhouse.CloseAll(shards) })
+	r := &Recomputer{name: "staging", conn: shards[0]}
+	other := r.apart()
+	if other.name == r.name {
+		t.Error("both would make the same tables")
+	}
+	for _, call := range []struct {
+		of   *Recomputer
+		want string
+	}{{other, first}, {r, first}, {other, second}, {r, second}} {
+		if err := call.of.conn.Exec(t.Context(), "SELECT 1"); err == nil || !strings.Contains(err.Error(), call.want) {
+			t.Errorf("%s: %v, want %s to be asked", call.of.name, err, call.want)
 		}
 	}
 }

@@ -1,7 +1,8 @@
 -- Answers of views and, after "-- raw", the same from the session-days themselves, without
 -- any rollup and written anew. (counted) stands for the session-days of {day} that are not
 -- in quarantine; (counted week) for those of its week, (counted ever)
--- for all. Peaks are counted moment by moment from v1_sessions, which is computed when asked;
+-- for all. Peaks are counted moment by moment from the sessions that nine days before and
+-- after {day} tell of, which are computed when asked;
 -- a session runs from its first day on, but by a doubtful clock from when it says.
 
 -- licence-day
@@ -131,7 +132,7 @@ WITH spans AS
 (
     SELECT licence_id, host_id, installation_id, cpus, greatest(started_at, toDateTime64({day:Date}, 3, 'UTC')) AS begun,
         least(certain_until, toDateTime64({day:Date} + 1, 3, 'UTC')) AS certain, least(possible_until, toDateTime64({day:Date} + 1, 3, 'UTC')) AS possible
-    FROM v1_sessions
+    FROM session_spans_of(first = {day:Date}, last = {day:Date})
     WHERE cityHash64(licence_id) % 10 = 0 AND application = 'roboserver' AND (first_day <= {day:Date} OR clock_doubtful)
         AND started_at < toDateTime64({day:Date} + 1, 3, 'UTC') AND possible_until > toDateTime64({day:Date}, 3, 'UTC')
 )
