@@ -39,6 +39,26 @@ func TestShards(t *testing.T) {
 	}
 }
 
+// What a sink has acknowledged is on most replicas of its shard, and on disk.
+func TestReplicasAcknowledgeTogether(t *testing.T) {
+	alone := clustered()
+	alone.Cluster.Replicated = false
+	for name, test := range map[string]struct {
+		cfg    clickhouse.Config
+		quorum any
+	}{
+		"replicas":    {clustered(), "auto"},
+		"one a shard": {alone, nil},
+		"one server":  {clickhouse.Config{Addresses: []string{"ch:9000"}, Database: "rollcall"}, nil},
+	} {
+		for _, shard := range test.cfg.Shards() {
+			if settings := clickhouse.Settings(t, shard); settings["insert_quorum"] != test.quorum || settings["async_insert"] != 0 {
+				t.Errorf("%s: inserts have the settings %v", name, settings)
+			}
+		}
+	}
+}
+
 func TestClusterValidate(t *testing.T) {
 	for want, spoil := range map[string]func(*clickhouse.Cluster){
 		"cluster.name is not":          func(c *clickhouse.Cluster) { c.Name = "" },
