@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -33,6 +34,33 @@ func TestPartsKeepTheirNames(t *testing.T) {
 	enricher.Pass("registry")
 	if failing := checks.Failing(); len(failing) > 0 {
 		t.Errorf("failing after every Pass: %v", failing)
+	}
+}
+
+// An outage is told, but takes nobody out of a balancer who was ready before it.
+func TestOutage(t *testing.T) {
+	var checks Checks
+	part := checks.Part("gateway")
+	for number, step := range []struct {
+		do    func()
+		ready bool
+		fails int
+	}{
+		{func() { part.Outage("broker", "no broker answers") }, false, 1}, // it never held
+		{func() { part.Pass("broker") }, true, 0},
+		{func() { part.Outage("broker", "no broker answers") }, true, 1},
+		{func() { part.Fail("stopping", "stopping") }, false, 2},
+		{func() { part.Pass("stopping") }, true, 1},
+		{func() { part.Fail("broker", "the topic is too weak") }, false, 1},
+		{func() { part.Outage("broker", "no broker answers") }, true, 1},
+		{func() { part.Pass("broker") }, true, 0},
+	} {
+		step.do()
+		answer := httptest.NewRecorder()
+		checks.Ready(answer, nil)
+		if failing := part.Failing(); (answer.Code == http.StatusOK) != step.ready || len(failing) != step.fails {
+			t.Errorf("step %d: %d %s, failing %v; want ready %v", number, answer.Code, answer.Body, failing, step.ready)
+		}
 	}
 }
 

@@ -38,13 +38,13 @@ func (c *Checks) counts() map[string]int64 {
 	root.mu.Lock()
 	defer root.mu.Unlock()
 	counts := map[string]int64{}
-	for name, why := range root.conditions {
+	for name, is := range root.conditions {
 		own, ok := strings.CutPrefix(name, prefix)
 		if !ok {
 			continue
 		}
 		class, _, _ := strings.Cut(own, "/")
-		if why != "" {
+		if is.why != "" {
 			counts[class]++
 		} else {
 			counts[class] += 0

@@ -72,12 +72,15 @@ func (t *trouble) note(ctx context.Context, fetches kgo.Fetches) {
 			return // the silence
 		}
 		failed = true
-		r.checks.Fail(condition, err.Error())
+		r.checks.Outage(condition, err.Error())
 		if said := err.Error(); said != t.said { // an outage is told once
 			t.said = said
 			r.tel.Logger.WarnContext(ctx, "fetch failed", "topic", topic, "partition", partition, "error", err)
 		}
 	})
+	if !failed && fetches.NumRecords() > 0 {
+		r.checks.Pass(condition)
+	}
 	if t.failing && !failed {
 		r.checks.Pass(condition)
 		t.wait.Reset()

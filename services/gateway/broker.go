@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -139,22 +140,15 @@ func (b *broker) watch(ctx context.Context, checks *health.Checks) {
 	admin := kadm.NewClient(b.client)
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
-	tell := func(condition, why string) {
-		if why != "" {
-			checks.Fail(condition, why)
-		} else {
-			checks.Pass(condition)
-		}
-	}
 	var settings time.Time // when they are to be looked at again
 	for {
-		tell(conditionName, b.probe(ctx, admin))
-		if now := b.now(); !now.Before(settings) {
-			why := b.weakness(ctx, admin)
-			tell(conditionDurability, why)
-			if why == "" {
-				settings = now.Add(settingsInterval)
-			}
+		if why := b.probe(ctx, admin); why != "" {
+			checks.Outage(conditionName, why)
+		} else {
+			checks.Pass(conditionName)
+		}
+		if now := b.now(); !now.Before(settings) && b.judge(ctx, admin, checks) {
+			settings = now.Add(settingsInterval)
 		}
 		select {
 		case <-ctx.Done():
@@ -185,18 +179,34 @@ func (b *broker) probe(ctx context.Context, admin *kadm.Client) string {
 	return ""
 }
 
+// judge keeps the condition of durability, and reports whether it holds. A topic that is
+// too weak ends readiness; one whose settings cannot be read is as it was.
+func (b *broker) judge(ctx context.Context, admin *kadm.Client, checks *health.Checks) bool {
+	why, err := b.weakness(ctx, admin)
+	switch {
+	case err != nil:
+		checks.Outage(conditionDurability, "the settings of "+topics.Raw+" cannot be read")
+	case why != "":
+		checks.Fail(conditionDurability, why)
+	default:
+		checks.Pass(conditionDurability)
+		return true
+	}
+	return false
+}
+
 // weakness returns which setting would let an acknowledged report be lost, or nothing.
-func (b *broker) weakness(ctx context.Context, admin *kadm.Client) string {
+func (b *broker) weakness(ctx context.Context, admin *kadm.Client) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	differences, err := topics.Differences(ctx, admin, b.topics, topics.Raw)
 	if err != nil {
-		return "the settings of " + topics.Raw + " cannot be read"
+		return "", fmt.Errorf("read the settings of %s: %w", topics.Raw, err)
 	}
 	for _, d := range differences {
 		if d.Weakens() {
-			return d.String()
+			return d.String(), nil
 		}
 	}
-	return ""
+	return "", nil
 }

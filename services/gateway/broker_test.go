@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -263,16 +264,54 @@ func TestReadiness(t *testing.T) {
 func TestReadinessAsksForDurability(t *testing.T) {
 	b := start(t)
 	admin := kadm.NewClient(b.service.broker.client)
-	if why := b.service.broker.weakness(t.Context(), admin); why != "" {
-		t.Errorf("unready although the topic is as it should be: %s", why)
+	if why, err := b.service.broker.weakness(t.Context(), admin); err != nil || why != "" {
+		t.Errorf("unready although the topic is as it should be: %s, %v", why, err)
 	}
 	strict := &broker{client: b.service.broker.client, topics: topics.Options{Partitions: 2, ReplicationFactor: 3, MinInSync: 2}}
-	if why := strict.weakness(t.Context(), admin); why != "reports.raw: replication.factor is 1, want 3" {
-		t.Errorf("one copy where three are asked for: %q", why)
+	if why, err := strict.weakness(t.Context(), admin); err != nil || why != "reports.raw: replication.factor is 1, want 3" {
+		t.Errorf("one copy where three are asked for: %q, %v", why, err)
 	}
 	more := &broker{client: b.service.broker.client, topics: topics.Options{Partitions: 9, ReplicationFactor: 1, MinInSync: 1}}
-	if why := more.weakness(t.Context(), admin); why != "" {
-		t.Errorf("too few partitions lose nothing, but: %s", why)
+	if why, err := more.weakness(t.Context(), admin); err != nil || why != "" {
+		t.Errorf("too few partitions lose nothing, but: %s, %v", why, err)
+	}
+}
+
+// Through an outage a gateway stays ready, so that whoever reports hears when to come
+// again; one that never saw a broker does not become ready.
+func TestReadyThroughAnOutage(t *testing.T) {
+	b := start(t, impatient)
+	b.eventually("it is ready", b.ready)
+	b.cluster.Close()
+	b.eventually("it says that the broker is away", func() bool { return b.checks.Failing()[conditionName] != "" })
+	if !b.ready() {
+		t.Error("it turned unready")
+	}
+	if got := b.post(avroOf(t, testReport())); got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	alone := start(t, impatient, func(_ *bench, s *setup) { s.client = append(s.client, kgo.SeedBrokers("127.0.0.1:1")) })
+	alone.eventually("it has looked for a broker", func() bool { return strings.HasPrefix(alone.checks.Failing()[conditionName], "no broker") })
+	if alone.ready() {
+		t.Error("without a broker it became ready")
+	}
+}
+
+// What could be lost is not taken: a topic that was made weaker ends readiness.
+func TestWeakTopicEndsReadiness(t *testing.T) {
+	b := start(t)
+	b.eventually("it is ready", b.ready)
+	admin := kadm.NewClient(b.service.broker.client)
+	strict := &broker{client: b.service.broker.client, topics: topics.Options{Partitions: 2, ReplicationFactor: 3, MinInSync: 2}}
+	if strict.judge(t.Context(), admin, b.checks) || b.ready() {
+		t.Errorf("it stays ready: %v", b.checks.Failing())
+	}
+	if !b.service.broker.judge(t.Context(), admin, b.checks) || !b.ready() {
+		t.Errorf("it does not become ready again: %v", b.checks.Failing())
+	}
+	b.cluster.Close()
+	if b.service.broker.judge(t.Context(), admin, b.checks) || !b.ready() {
+		t.Errorf("it turned unready as its settings could not be read: %v", b.checks.Failing())
 	}
 }
 

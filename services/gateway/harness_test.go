@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
@@ -113,6 +114,23 @@ func start(t *testing.T, options ...option) *bench {
 		b.done <- nil // for a test that has read it
 	})
 	return b
+}
+
+// ready reports what /readyz answers.
+func (b *bench) ready() bool {
+	answer := httptest.NewRecorder()
+	b.checks.Ready(answer, nil)
+	return answer.Code == http.StatusOK
+}
+
+// eventually waits until the condition holds.
+func (b *bench) eventually(what string, holds func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s: not within 20 s; failing: %v", what, b.checks.Failing())
+		}
+	}
 }
 
 // reply is an HTTP answer, read whole.

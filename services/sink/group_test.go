@@ -49,6 +49,32 @@ func TestOutageBoundsWhatWaits(t *testing.T) {
 	w.wantSum("v1_licence_day", reports)
 }
 
+// A sink whose inserts have never succeeded may be wrong itself, and is not ready; one whose
+// inserts fail later stays ready: no restart mends ClickHouse.
+func TestReadyThroughAnOutage(t *testing.T) {
+	w := newWorld(t)
+	conn := &faulty{Conn: w.conn}
+	away := func(table string, _ driver.Batch) error {
+		if table == "session_days" {
+			return errInjected
+		}
+		return nil
+	}
+	sink := w.start(testConfig(), conn)
+	failing := func() bool { return sink.checks.Failing()[conditionStore] != "" }
+	for n, ready := range []bool{false, true} {
+		conn.set(away, nil)
+		w.produceUsage(100*n, 100*(n+1))
+		w.eventually("its inserts fail", failing)
+		if sink.ready() != ready {
+			t.Errorf("outage %d: ready is %v, want %v", n+1, !ready, ready)
+		}
+		conn.set(nil, nil)
+		w.awaitReceipts(uint64(100 * (n + 1)))
+		w.eventually("its inserts succeed", func() bool { return !failing() && sink.ready() })
+	}
+}
+
 // After an outage in which the group was lost the sink is ready again, with nothing to
 // read: what failed is nobody's topic.
 func TestReadyOnceTheGroupIsJoined(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"sync"
@@ -93,6 +95,13 @@ func (w *world) start(cfg Config, conn driver.Conn) *running {
 	go func() { r.ended <- service.Run(ctx) }()
 	w.t.Cleanup(func() { _ = r.stop() })
 	return r
+}
+
+// ready reports what /readyz answers.
+func (r *running) ready() bool {
+	answer := httptest.NewRecorder()
+	r.checks.Ready(answer, nil)
+	return answer.Code == http.StatusOK
 }
 
 // stop ends the sink gracefully and returns what Run did.

@@ -75,7 +75,7 @@ func (s *Service) poll(ctx context.Context) error {
 		if topic == "" { // not of a topic: of the group
 			condition = conditionGroup
 		}
-		s.deps.Checks.Fail(condition, err.Error())
+		s.deps.Checks.Outage(condition, err.Error())
 		s.deps.Telemetry.Logger.WarnContext(ctx, "fetch failed", "topic", topic, "partition", number, "error", err)
 	})
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) { s.take(ctx, p) })

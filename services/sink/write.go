@@ -118,9 +118,9 @@ func (w *writer) insist(ctx context.Context, name string, b *batch, do func(cont
 		b.attempt = attempt
 		err := w.try(ctx, b, do)
 		if err == nil {
+			w.deps.Checks.Pass(conditionStore)
 			if w.failing {
 				w.failing = false
-				w.deps.Checks.Pass(conditionStore)
 				w.deps.Telemetry.Logger.InfoContext(ctx, "insert succeeded again", "step", name, "attempt", attempt)
 			}
 			return nil
@@ -129,7 +129,7 @@ func (w *writer) insist(ctx context.Context, name string, b *batch, do func(cont
 			return err
 		}
 		w.failing = true
-		w.deps.Checks.Fail(conditionStore, name+": "+describe(err))
+		w.deps.Checks.Outage(conditionStore, name+": "+describe(err))
 		w.meters.retried(ctx, name)
 		delay := wait.NextBackOff()
 		w.deps.Telemetry.Logger.WarnContext(ctx, "insert failed and will be tried again", "step", name, "attempt", attempt, "retry_in", delay, "error", describe(err))
@@ -294,7 +294,7 @@ func (w *writer) commit(ctx context.Context, b *batch) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.InsertTimeout)
 	defer cancel()
 	if err := w.deps.Client.CommitRecords(ctx, records...); err != nil {
-		w.deps.Checks.Fail(conditionCommit, err.Error())
+		w.deps.Checks.Outage(conditionCommit, err.Error())
 		w.deps.Telemetry.Logger.WarnContext(ctx, "commit failed and will be tried again", "error", err,
 			"rebalancing", errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration))
 		return
