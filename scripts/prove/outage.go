@@ -82,6 +82,7 @@ type outage struct {
 	ackedAgain, brokerDrained time.Duration // after the broker answered again
 	storeBacklog              int64         // when ClickHouse answered again
 	storeDrained              time.Duration // after that
+	unready                   []string      // processes that were not ready while a peer was away
 }
 
 // carryOut lets reports come throughout, while the broker goes away and then ClickHouse.
@@ -134,6 +135,7 @@ func (o *outage) brokerOutage(ctx context.Context) error {
 	if err := o.rest(ctx, o.plan.brokerAway); err != nil {
 		return err
 	}
+	o.look(ctx)
 	if err := o.kafka.Restart(ctx); err != nil {
 		return err
 	}
@@ -155,6 +157,7 @@ func (o *outage) storeOutage(ctx context.Context) error {
 	if err := o.rest(ctx, o.plan.storeAway); err != nil {
 		return err
 	}
+	o.look(ctx)
 	if err := o.clickhouse.Restart(ctx); err != nil {
 		return err
 	}
@@ -167,6 +170,16 @@ func (o *outage) storeOutage(ctx context.Context) error {
 	o.storeDrained, err = o.drained(ctx, back)
 	o.env.Say("a backlog of %d reports gone %v after ClickHouse answered", o.storeBacklog, o.storeDrained)
 	return err
+}
+
+// look notes which processes are not ready: a balancer would take them for broken.
+func (o *outage) look(ctx context.Context) {
+	for _, process := range o.cluster.All() {
+		if err := process.Ready(ctx); err != nil {
+			o.env.Say("not ready: %v", err)
+			o.unready = append(o.unready, process.Name())
+		}
+	}
 }
 
 func (o *outage) rest(ctx context.Context, duration time.Duration) error {
@@ -229,7 +242,7 @@ func (o *outage) conclude(ctx context.Context) (string, bool, error) {
 	if others > 0 {
 		o.env.Say("neither 202 nor 503: %s", told)
 	}
-	holds := lost == 0 && acknowledged > 0 && report.OK() && refused > 0 && elsewhere == 0 && l.result.Unhinted == 0 && others == 0 &&
+	holds := lost == 0 && acknowledged > 0 && report.OK() && refused > 0 && elsewhere == 0 && l.result.Unhinted == 0 && others == 0 && len(o.unready) == 0 &&
 		offered >= 0.95*o.plan.rate && o.storeDrained <= o.plan.storeAway && peaksBelow(o.after, outageMemoryLimit)
 	return o.figure(report, acknowledged, lost, offered, refused, elsewhere, others), holds, nil
 }
@@ -241,10 +254,10 @@ func (o *outage) figure(report *audit.Report, acknowledged, lost int, offered fl
 	}
 	return fmt.Sprintf(`%d reports acknowledged, %d of them lost, audit: %d offsets, %d missing, %d session-days without their state; %.0f/s offered throughout;
 		broker away for %v: %d answers 503, %d without Retry-After, acknowledging again after %v, backlog gone after %v;
-		ClickHouse away for %v: backlog of %d gone after %v, %d answers 503; other answers: %d; peak memory of a process in MiB: %s`,
+		ClickHouse away for %v: backlog of %d gone after %v, %d answers 503; other answers: %d; processes not ready meanwhile: %d; peak memory of a process in MiB: %s`,
 		acknowledged, lost, report.Offsets, report.Missing, report.StateMissing, offered,
 		o.plan.brokerAway, refused, o.load.result.Unhinted, o.ackedAgain.Round(100*time.Millisecond), o.brokerDrained.Round(100*time.Millisecond),
-		o.plan.storeAway, o.storeBacklog, o.storeDrained.Round(100*time.Millisecond), elsewhere, others, strings.Join(memory, ", "))
+		o.plan.storeAway, o.storeBacklog, o.storeDrained.Round(100*time.Millisecond), elsewhere, others, len(o.unready), strings.Join(memory, ", "))
 }
 
 func peaksBelow(used map[string]testbed.Usage, limit int64) bool {
