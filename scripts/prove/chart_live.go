@@ -131,7 +131,7 @@ apiVersion: v1
 kind: Node
 metadata:
   name: node-%d
-  labels: {kubernetes.io/hostname: node-%d, topology.kubernetes.io/zone: zone-%d}
+  labels: {kubernetes.io/hostname: node-%d, kubernetes.io/os: linux, topology.kubernetes.io/zone: zone-%d}
 status:
   allocatable: {cpu: "16", memory: 64Gi, pods: "110"}
   capacity: {cpu: "16", memory: 64Gi, pods: "110"}

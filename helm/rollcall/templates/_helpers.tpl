@@ -148,6 +148,38 @@ readinessProbe:
   failureThreshold: 2
 {{- end -}}
 
+{{- /* Metadata of a pod; dict root, part, own (the part's values, or those of jobs), annotations (the chart's, which win). */ -}}
+{{- define "rollcall.podMetadata" -}}
+labels:
+  {{- include "rollcall.labels" . | nindent 2 }}
+  {{- with .own.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default (dict) .annotations) .own.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Where pods may stand; the part's values, or those of jobs. */ -}}
+{{- define "rollcall.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- /* What every pod has; dict root, part. */ -}}
 {{- define "rollcall.podBasics" -}}
 serviceAccountName: {{ include "rollcall.serviceAccountName" . }}

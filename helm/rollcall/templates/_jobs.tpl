@@ -7,14 +7,7 @@ activeDeadlineSeconds: {{ .Values.jobs.activeDeadlineSeconds }}
 {{- define "rollcall.jobPod" -}}
 {{- include "rollcall.podBasics" . }}
 restartPolicy: Never
-{{- with .root.Values.jobs.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.jobs.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "rollcall.placement" .root.Values.jobs }}
 {{- end -}}
 
 {{- /* A container of a job, without mounts; dict root, name, args, env (a configuration). */ -}}
@@ -39,8 +32,7 @@ securityContext:
 {{- include "rollcall.jobBounds" . }}
 template:
   metadata:
-    labels:
-      {{- include "rollcall.labels" (dict "root" . "part" "keys") | nindent 6 }}
+    {{- include "rollcall.podMetadata" (dict "root" . "part" "keys" "own" .Values.jobs) | nindent 4 }}
   spec:
     {{- include "rollcall.jobPod" (dict "root" . "part" "keys") | nindent 4 }}
     {{- $holders := include "rollcall.holders" . | fromJsonArray }}
@@ -84,8 +76,7 @@ kafka and clickhouse (who it is to them, or nil), env (more configuration), hold
 {{- include "rollcall.jobBounds" .root }}
 template:
   metadata:
-    labels:
-      {{- include "rollcall.labels" . | nindent 6 }}
+    {{- include "rollcall.podMetadata" (dict "root" .root "part" .part "own" .root.Values.jobs) | nindent 4 }}
   spec:
     {{- include "rollcall.jobPod" . | nindent 4 }}
     {{- if $laidOut }}
