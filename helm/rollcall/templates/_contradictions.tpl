@@ -17,6 +17,9 @@ the value's path.
 {{- if and $own.autoscaling.enabled (not (dig "requests" "cpu" "" $own.resources)) -}}
 {{- fail (printf "%s.resources.requests.cpu: is missing, and %s.autoscaling.enabled is true: there is nothing to take a share of" $part $part) -}}
 {{- end -}}
+{{- if and $keda.enabled (not $keda.authenticationRef) (or $v.kafka.tls.enabled (ne $v.kafka.saslMechanism "none")) -}}
+{{- fail (printf "%s.keda.authenticationRef: is empty, and kafka.tls.enabled or kafka.saslMechanism is set: KEDA could not ask Kafka for the lag" $part) -}}
+{{- end -}}
 {{- range $name, $scaling := dict "autoscaling" $own.autoscaling "keda" $keda -}}
 {{- if $scaling.enabled -}}
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
@@ -125,6 +128,7 @@ the value's path.
 
 {{- define "rollcall.contradictions.edge" -}}
 {{- $v := .Values -}}
+{{- $service := $v.gateway.service -}}
 {{- $proxied := list -}}
 {{- if $v.ingress.enabled }}{{ $proxied = append $proxied "ingress" }}{{ end -}}
 {{- if $v.gatewayAPI.enabled }}{{ $proxied = append $proxied "gatewayAPI" }}{{ end -}}
@@ -136,18 +140,28 @@ the value's path.
 {{- fail (printf "networkPolicy.reports.from: is empty, and %s.enabled is true: its controller could not reach the gateway" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (ne $service.type "ClusterIP") $v.networkPolicy.enabled (not $v.networkPolicy.reports.from) -}}
+{{- fail (printf "networkPolicy.reports.from: is empty, and gateway.service.type is %s: nobody could reach the gateway from outside" $service.type) -}}
+{{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- fail "ingress.host: is empty, and ingress.enabled is true" -}}
 {{- end -}}
 {{- if and $v.gatewayAPI.enabled (not $v.gatewayAPI.parentRefs) -}}
 {{- fail "gatewayAPI.parentRefs: is empty, and gatewayAPI.enabled is true" -}}
 {{- end -}}
+{{- if and $v.tests.enabled (ge (int $v.tests.timeoutSeconds) (int $v.jobs.activeDeadlineSeconds)) -}}
+{{- fail (printf "tests.timeoutSeconds: %d is not less than jobs.activeDeadlineSeconds %d: the test would be stopped before it says what it did not find" (int $v.tests.timeoutSeconds) (int $v.jobs.activeDeadlineSeconds)) -}}
+{{- end -}}
 {{- if and $v.tests.enabled $v.gateway.tls.secretName (not $v.tests.serverName) -}}
 {{- fail "tests.serverName: is empty, and gateway.tls.secretName is set: which name has the certificate?" -}}
 {{- end -}}
-{{- $service := $v.gateway.service -}}
-{{- if and (eq $service.type "ClusterIP") (or $service.externalTrafficPolicy $service.loadBalancerClass $service.loadBalancerSourceRanges) -}}
-{{- fail "gateway.service: externalTrafficPolicy, loadBalancerClass and loadBalancerSourceRanges need a type that is reached from outside, not ClusterIP" -}}
+{{- if and (eq $service.type "ClusterIP") $service.externalTrafficPolicy -}}
+{{- fail "gateway.service.externalTrafficPolicy: is given, and gateway.service.type is ClusterIP: nothing comes from outside" -}}
+{{- end -}}
+{{- range list "loadBalancerClass" "loadBalancerSourceRanges" -}}
+{{- if and (ne $service.type "LoadBalancer") (index $service .) -}}
+{{- fail (printf "gateway.service.%s: is given, and gateway.service.type is %s: there is no load balancer" . $service.type) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -161,6 +175,11 @@ the value's path.
 {{- end -}}
 {{- if and $v.telemetry.otlpEndpoint (not $v.networkPolicy.otlp.to) -}}
 {{- fail "networkPolicy.otlp.to: is empty, and telemetry.otlpEndpoint is set: nothing could reach it" -}}
+{{- end -}}
+{{- range list "podMonitor" "serviceMonitor" -}}
+{{- if and (index $v.telemetry .).enabled (not $v.networkPolicy.metrics.from) -}}
+{{- fail (printf "networkPolicy.metrics.from: is empty, and telemetry.%s.enabled is true: nothing could be scraped" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if and (not $v.telemetry.otlpEndpoint) $v.networkPolicy.otlp.to -}}
 {{- fail "networkPolicy.otlp.to: is given, and telemetry.otlpEndpoint is empty" -}}
