@@ -19,7 +19,7 @@ import (
 
 // byDefinition are kinds whose Go types would bring a controller with them: their
 // custom resource definitions say what kubeconform checks.
-func byDefinition(kind string) bool { return kind == "ScaledObject" }
+func byDefinition(kind string) bool { return kind == "ScaledObject" || kind == "ExternalSecret" }
 
 // decoder returns a decoder that refuses unknown fields and fields that stand twice.
 func decoder() (runtime.Decoder, error) {
