@@ -25,7 +25,7 @@ func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
 	if err := plain.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to ClickHouse: %w", err), plain.Close())
+		return nil, errors.Join(fmt.Errorf("connect to ClickHouse: %w", cfg.mismatch(err)), plain.Close())
 	}
 	return observe(plain, tel)
 }
@@ -49,7 +49,7 @@ func with(cfg Config, use func(*sql.DB) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(use(db), db.Close())
+	return errors.Join(cfg.mismatch(use(db)), db.Close())
 }
 
 // Code returns the code of the exception that ClickHouse answered with, and false
