@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,9 +24,10 @@ import (
 const proofDictionary = "proof_dictionary"
 
 // guarded is a pipeline in which everybody has the rights of the table and no more:
-// Kafka over TLS and SASL with ACLs, ClickHouse with its roles.
+// Kafka over TLS and SASL with ACLs, ClickHouse over TLS with its roles.
 type guarded struct {
 	*pipeline
+	tls        *testbed.TLSProxy       // before ClickHouse
 	principals map[string]kafka.Config // by principal
 	probes     map[string]*kafkaProbe
 	users      []access.User // of ClickHouse
@@ -133,7 +135,12 @@ func (g *guarded) configure(ctx context.Context, p *pipeline, o *testbed.Cluster
 			return fmt.Errorf("write a password: %w", err)
 		}
 	}
+	if err := g.startTLS(p); err != nil {
+		return err
+	}
+	o.ClickHouse = g.tls.Address()
 	o.Settings = testbed.KafkaSettings(p.kafka.Admin())
+	maps.Copy(o.Settings, g.tls.ClickHouseSettings())
 	own := map[string]testbed.Settings{}
 	for _, service := range testbed.ServiceNames() {
 		own[service] = testbed.KafkaSettings(g.principals[service])
@@ -142,6 +149,15 @@ func (g *guarded) configure(ctx context.Context, p *pipeline, o *testbed.Cluster
 	own[testbed.Sink]["clickhouse.password_file"] = passwordFile(p.dir, "sink")
 	o.ServiceSettings = own
 	return nil
+}
+
+// startTLS puts a proxy before ClickHouse that lets in only who speaks TLS and shows a
+// certificate: the embedded engine speaks none itself.
+func (g *guarded) startTLS(p *pipeline) (err error) {
+	if g.tls, err = testbed.StartTLSProxy(p.clickhouse.Address(), filepath.Join(p.dir, "tls")); err == nil {
+		p.env.OnClose(func(context.Context) error { return g.tls.Close() })
+	}
+	return err
 }
 
 func passwordFile(dir, user string) string {

@@ -96,7 +96,9 @@ func (g *guarded) where(ctx context.Context) error {
 	return err
 }
 
-// as connects to ClickHouse as the user.
+// as connects to ClickHouse as the user, over TLS as services do.
 func (g *guarded) as(ctx context.Context, user string) (driver.Conn, error) {
-	return g.env.OpenAs(ctx, g.clickhouse, user, passwordFile(g.dir, user))
+	config := storeConfig(g.clickhouse, user, passwordFile(g.dir, user))
+	config.Addresses, config.TLS = []string{g.tls.Address()}, g.tls.ClickHouse()
+	return g.env.open(ctx, config)
 }

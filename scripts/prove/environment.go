@@ -169,7 +169,11 @@ func (e *Environment) Kubernetes(ctx context.Context, name string) (*testbed.Kub
 // OpenAs connects to ClickHouse as a user, for as long as the proof runs. passwordFile
 // may be empty.
 func (e *Environment) OpenAs(ctx context.Context, server *testbed.ClickHouse, user, passwordFile string) (driver.Conn, error) {
-	conn, err := clickhouse.Open(ctx, storeConfig(server, user, passwordFile), telemetry.Discard())
+	return e.open(ctx, storeConfig(server, user, passwordFile))
+}
+
+func (e *Environment) open(ctx context.Context, config clickhouse.Config) (driver.Conn, error) {
+	conn, err := clickhouse.Open(ctx, config, telemetry.Discard())
 	if err != nil {
 		return nil, err
 	}

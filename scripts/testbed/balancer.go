@@ -46,7 +46,7 @@ func StartBalancer(o BalancerOptions) (*Balancer, error) {
 		b.backends = append(b.backends, &backend{Backend: of})
 	}
 	var err error
-	if b.proxy, err = startProxy(b.pick); err != nil {
+	if b.proxy, err = startProxy(b.pick, nil); err != nil {
 		stop()
 		return nil, err
 	}

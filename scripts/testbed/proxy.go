@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 type Proxy struct {
 	listener *net.TCPListener
 	target   func() (address string, ok bool) // of the next connection
+	tls      *tls.Config                      // with clients; nil: none
 	tasks    sync.WaitGroup
 
 	mu          sync.Mutex
@@ -23,12 +25,12 @@ type Proxy struct {
 
 // StartProxy listens on a free loopback port and forwards to target (host:port).
 func StartProxy(target string) (*Proxy, error) {
-	return startProxy(func() (string, bool) { return target, true })
+	return startProxy(func() (string, bool) { return target, true }, nil)
 }
 
 // startProxy forwards each connection to what target says; where that is nothing, the
-// connection is closed at once.
-func startProxy(target func() (string, bool)) (*Proxy, error) {
+// connection is closed at once. Where config is not nil, clients must speak TLS.
+func startProxy(target func() (string, bool), config *tls.Config) (*Proxy, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func startProxy(target func() (string, bool)) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen as a proxy: %w", err)
 	}
-	p := &Proxy{listener: listener, target: target, connections: map[*net.TCPConn]struct{}{}}
+	p := &Proxy{listener: listener, target: target, tls: config, connections: map[*net.TCPConn]struct{}{}}
 	p.tasks.Go(p.accept)
 	return p, nil
 }
@@ -134,14 +136,24 @@ func (p *Proxy) serve(client *net.TCPConn) {
 		return
 	}
 	defer p.forget(server)
+	var front half = client
+	if p.tls != nil {
+		front = tls.Server(client, p.tls)
+	}
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(server, client) })
-	both.Go(func() { p.copy(client, server) })
+	both.Go(func() { p.copy(server, front) })
+	both.Go(func() { p.copy(front, server) })
 	both.Wait()
 }
 
+// half is a connection of which one direction can end before the other.
+type half interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // copy passes bytes on until either side ends, and then ends the other.
-func (p *Proxy) copy(to, from *net.TCPConn) {
+func (p *Proxy) copy(to, from half) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -156,5 +168,7 @@ func (p *Proxy) copy(to, from *net.TCPConn) {
 	}
 	// Only this direction: an answer may still come the other way.
 	_ = to.CloseWrite()
-	_ = from.CloseRead()
+	if tcp, ok := from.(*net.TCPConn); ok {
+		_ = tcp.CloseRead()
+	}
 }
