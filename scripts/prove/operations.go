@@ -116,7 +116,8 @@ func openOperations(ctx context.Context, env *Environment) (*operations, error) 
 	if env.Size == Small { // what stands beside licence_day is not looked at
 		delete(settings[testbed.Sink], "sink.rollup.answers_duty_percent")
 	}
-	settings[testbed.Sink]["sink.drain_timeout"] = "3s" // all that it waits for is a ClickHouse that is away
+	// All that the sink waits for at a stop is a ClickHouse that is away.
+	settings[testbed.Sink]["sink.insert_timeout"], settings[testbed.Sink]["sink.drain_timeout"] = "2s", "3s"
 	if o.pipeline, err = startPipeline(ctx, env, pipelineOptions{
 		Name: "operations", Simulated: true, Cluster: testbed.ClusterOptions{Partitions: 3, ServiceSettings: settings},
 	}); err != nil {

@@ -21,7 +21,7 @@ import (
 
 const (
 	readyLimit = 60 * time.Second
-	stopLimit  = 60 * time.Second // longer than any service takes to drain
+	stopLimit  = 70 * time.Second // longer than any service takes to drain
 	probeLimit = 2 * time.Second
 )
 
@@ -208,7 +208,7 @@ func (p *Process) Done() <-chan struct{} {
 }
 
 // Stop ends the process in order (SIGTERM). An exit status other than 0, or a kill
-// because it took over a minute or ctx ended, is an error.
+// because it took longer than any service may, or ctx ended, is an error.
 func (p *Process) Stop(ctx context.Context) error {
 	child := p.current()
 	if child == nil || !child.Running() {

@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,14 @@ func TestConfigValidate(t *testing.T) {
 		if c.Validate() == nil {
 			t.Errorf("%+v is valid", c)
 		}
+	}
+	for _, short := range []Config{{DrainTimeout: 20 * time.Second}, {InsertTimeout: 30 * time.Second}, {InsertTimeout: 29 * time.Second, FlushInterval: 2 * time.Second}} {
+		if err := short.Validate(); err == nil || !strings.Contains(err.Error(), "sink.drain_timeout") {
+			t.Errorf("a drain that one try uses up: %v", err)
+		}
+	}
+	if err := (Config{InsertTimeout: 29 * time.Second, FlushInterval: time.Second}).Validate(); err != nil {
+		t.Error(err)
 	}
 	c := Config{}
 	c.Rollup.DutyPercent = 101

@@ -17,11 +17,11 @@ type Config struct {
 	FlushBytes          int           `name:"flush-bytes" help:"Insert a batch when its records, as Kafka holds them, have this many bytes." default:"16777216"`
 	FlushInterval       time.Duration `name:"flush-interval" help:"Insert a batch when its first row is this old." default:"400ms"`
 	MaxInsertsPerSecond float64       `name:"max-inserts-per-second" help:"Bound on batches a second over all sinks of the group: with many sinks each waits longer." default:"20"`
-	InsertTimeout       time.Duration `name:"insert-timeout" help:"Bound on one try of an insert, a dead letter or a commit." default:"1m"`
+	InsertTimeout       time.Duration `name:"insert-timeout" help:"Bound on one try of an insert, a dead letter or a commit." default:"20s"`
 	MinBackoff          time.Duration `name:"min-backoff" help:"First wait after a failure that may pass." default:"100ms"`
 	MaxBackoff          time.Duration `name:"max-backoff" help:"Longest wait between two tries." default:"10s"`
 	SessionTimeout      time.Duration `name:"session-timeout" help:"Until the group gives a dead sink's partitions away." default:"10s"`
-	DrainTimeout        time.Duration `name:"drain-timeout" help:"Bound on inserting what has been read, at a stop or a rebalance." default:"15s"`
+	DrainTimeout        time.Duration `name:"drain-timeout" help:"Bound on inserting what has been read, at a stop or a rebalance; at least insert-timeout and flush-interval together." default:"30s"`
 	FetchBytes          int           `name:"fetch-bytes" help:"Bytes that a fetch asks of a broker, compressed." default:"4194304"`
 	Rollup              rollup.Config `embed:"" prefix:"rollup."`
 }
@@ -30,8 +30,8 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	def := Config{
 		Group: "rollcall-sink", FlushRows: 100_000, FlushBytes: 16 << 20, FlushInterval: 400 * time.Millisecond, MaxInsertsPerSecond: 20,
-		InsertTimeout: time.Minute, MinBackoff: 100 * time.Millisecond, MaxBackoff: 10 * time.Second,
-		SessionTimeout: 10 * time.Second, DrainTimeout: 15 * time.Second, FetchBytes: 4 << 20,
+		InsertTimeout: 20 * time.Second, MinBackoff: 100 * time.Millisecond, MaxBackoff: 10 * time.Second,
+		SessionTimeout: 10 * time.Second, DrainTimeout: 30 * time.Second, FetchBytes: 4 << 20,
 	}
 	byDefault(&c.Group, def.Group)
 	byDefault(&c.FlushRows, def.FlushRows)
@@ -74,7 +74,17 @@ func (c Config) Validate() error {
 	if c.MaxInsertsPerSecond < 0 {
 		errs = append(errs, errors.New("sink.max_inserts_per_second is negative"))
 	}
-	return errors.Join(append(errs, c.Rollup.Validate())...)
+	return errors.Join(append(errs, c.validateDrain(), c.Rollup.Validate())...)
+}
+
+// validateDrain refuses a drain that a try which hangs as it begins would use up: what has
+// been gathered behind it could not be inserted although ClickHouse answers again.
+func (c Config) validateDrain() error {
+	c = c.WithDefaults()
+	if least := c.InsertTimeout + c.FlushInterval; c.DrainTimeout < least {
+		return fmt.Errorf("sink.drain_timeout is %v, less than the %v of sink.insert_timeout and sink.flush_interval together", c.DrainTimeout, least)
+	}
+	return nil
 }
 
 // ClientOptions are the options that the sink's Kafka client must be made with. No

@@ -64,7 +64,7 @@ func newWorld(t testing.TB) *world {
 func testConfig() Config {
 	return Config{
 		FlushInterval: 20 * time.Millisecond, MaxInsertsPerSecond: 1000, MinBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond,
-		InsertTimeout: 20 * time.Second, DrainTimeout: 5 * time.Second,
+		InsertTimeout: 4 * time.Second, DrainTimeout: 5 * time.Second,
 		Rollup: rollup.Config{PollInterval: 10 * time.Millisecond, MinInterval: 10 * time.Millisecond, DutyPercent: 100, AnswersDuty: 100},
 	}
 }

@@ -151,7 +151,7 @@ func TestDeathBetweenWrites(t *testing.T) {
 				return nil
 			})
 			cfg := testConfig()
-			cfg.DrainTimeout = 50 * time.Millisecond
+			cfg.InsertTimeout, cfg.DrainTimeout = time.Second, 1100*time.Millisecond
 			sink := w.start(cfg, conn)
 			t.Cleanup(free) // before the sink is stopped
 			w.produceUsage(0, 20)
@@ -178,6 +178,39 @@ func TestDeathBetweenWrites(t *testing.T) {
 			}
 			w.wantSum("v1_licence_day", 20)
 		})
+	}
+}
+
+// A try that hangs as the sink is told to stop ends by its own bound, and what was read
+// behind it lands before the drain is over.
+func TestDrainOutlastsATry(t *testing.T) {
+	w := newWorld(t)
+	conn := &faulty{Conn: w.conn}
+	cfg, hung := testConfig(), make(chan struct{})
+	hangs := true // the first insert; there is one writer
+	conn.set(func(string, driver.Batch) error {
+		if !hangs {
+			return nil
+		}
+		hangs = false
+		close(hung)
+		time.Sleep(cfg.InsertTimeout)
+		return errInjected
+	}, nil)
+	sink := w.start(cfg, conn)
+	w.produceUsage(0, 10)
+	<-hung
+	w.produceUsage(10, 20)
+	w.eventually("what comes behind is read", func() bool {
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return sink.current != nil && sink.current.rows() >= 10
+	})
+	if err := sink.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := w.count("SELECT count() FROM receipts FINAL"); n != 20 {
+		t.Errorf("%d receipts, want 20", n)
 	}
 }
 

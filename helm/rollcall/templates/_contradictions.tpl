@@ -37,6 +37,11 @@ the value's path.
 {{- fail (printf "%s.terminationGracePeriodSeconds: %s is less than the %s that a stop may take (shutdownDelaySeconds, twice drainTimeoutSeconds, and 10)" $part (include "rollcall.grace" $own) (include "rollcall.drain" $own)) -}}
 {{- end -}}
 {{- end -}}
+{{- $try := default "20s" $v.sink.config.insert_timeout -}}
+{{- $gathered := default "400ms" $v.sink.config.flush_interval -}}
+{{- if lt (float64 $v.sink.drainTimeoutSeconds) (addf (include "rollcall.seconds" $try | float64) (include "rollcall.seconds" $gathered | float64)) -}}
+{{- fail (printf "sink.drainTimeoutSeconds: %d is less than sink.config.insert_timeout (%s) and flush_interval (%s) together" (int $v.sink.drainTimeoutSeconds) $try $gathered) -}}
+{{- end -}}
 {{- include "rollcall.contradictions.credentials" . -}}
 {{- include "rollcall.contradictions.edge" . -}}
 {{- include "rollcall.contradictions.network" . -}}

@@ -105,6 +105,12 @@ seccompProfile:
 {{- add (default 0 .shutdownDelaySeconds) (mul 2 (default 15 .drainTimeoutSeconds)) 10 -}}
 {{- end -}}
 
+{{- /* Seconds of a duration as Go writes it, "1m30s". */ -}}
+{{- define "rollcall.seconds" -}}
+{{- $start := toDate "2006-01-02" "2000-01-01" -}}
+{{- ((mustDateModify . $start).Sub $start).Seconds -}}
+{{- end -}}
+
 {{- define "rollcall.grace" -}}
 {{- if kindIs "invalid" .terminationGracePeriodSeconds -}}
 {{- include "rollcall.drain" . -}}
