@@ -112,7 +112,7 @@ const sink = {
       panels: [
         { title: 'Days out of date', about: 'Days with marks that the rollup does not cover.', asks: { days: 'max(rollcall_rollup_dirty)' } },
         { title: 'Age of the oldest mark', unit: 's', limits: [300, 600], about: 'RollcallRollupBehind.', asks: { age: 'max(rollcall_rollup_oldest_mark_age_seconds)' } },
-        { title: 'Time to compute a day', unit: 's', about: 'By outcome.', asks: { '{{rollcall_outcome}} p90': 'histogram_quantile(0.9, sum by (le, rollcall_outcome) (rate(rollcall_rollup_duration_seconds_bucket[$__rate_interval])))' } },
+        { title: 'Time to compute a day', unit: 's', about: 'By outcome.', asks: { '{{rollcall_outcome}} p90': 'histogram_quantile(0.9, sum by (le, rollcall_outcome) (rate(rollcall_rollup_duration_seconds_bucket{rollcall_product="licence_day"}[$__rate_interval])))' } },
       ],
     },
   ],
