@@ -37,13 +37,13 @@ func TestCommandsOfRunbooksExist(t *testing.T) {
 	if found < 40 {
 		t.Errorf("only %d commands were found", found)
 	}
-	if commands := commandsOf("Run `rollcall keys mantain` or\n```\nrollcall audit | jq .  # why\n```\n"); len(commands) != 2 {
+	if commands := commandsOf("Run `rollcall keys mantain` or\n```\nrollcall audit | jq .  # why\nkubectl exec x -- /rollcall config | grep x\n```\n"); len(commands) != 3 || commands[2] != "config" {
 		t.Errorf("the search finds %q", commands)
 	}
 }
 
-// commandsOf returns the arguments of each command of Rollcall in backquotes or at the
-// beginning of a line of code.
+// commandsOf returns the arguments of each command of Rollcall in backquotes, at the
+// beginning of a line of code, or run in a pod by one.
 func commandsOf(page string) (commands []string) {
 	inline := regexp.MustCompile("`rollcall ([^`]+)`")
 	code := false
@@ -51,8 +51,15 @@ func commandsOf(page string) (commands []string) {
 		switch {
 		case strings.HasPrefix(line, "```"):
 			code = !code
-		case code && strings.HasPrefix(line, "rollcall "):
-			command, _, _ := strings.Cut(strings.TrimPrefix(line, "rollcall "), "#")
+		case code:
+			command, ok := strings.CutPrefix(line, "rollcall ")
+			if _, inPod, found := strings.Cut(line, " -- /rollcall "); found {
+				command, ok = strings.Replace(inPod, " --config /etc/rollcall/config/rollcall.yaml", "", 1), true // a pod's own file
+			}
+			if !ok {
+				continue
+			}
+			command, _, _ = strings.Cut(command, "#")
 			command, _, _ = strings.Cut(command, "|")
 			commands = append(commands, strings.TrimSpace(command))
 		default:
