@@ -24,6 +24,7 @@ func page(m measured, a assumed) string {
 	line("| processes | planned to be %.0f %% busy at that rate, with %.0f CPUs each at most, and at least %.0f of each |", a.busy*100, a.podCPUs, a.fewest)
 	line("| copies | %.0f of each record in Kafka, %.0f replicas of each shard: an insert waits until most of them have it, so of 3 one may be away, of 2 none |", a.brokerCopies, a.replicas)
 	line("| a changed day is in `licence_day` again | within %.0f s, computed with `sink.rollup.threads` %.0f, which share its CPU time evenly, for %.0f %% of the time, while no other day has changed |", a.freshness, a.threads, a.duty*100)
+	line("| what is computed beside it | takes its whole share: as many threads for %.0f %% of the time (`sink.rollup.answers_duty_percent`), on each shard |", a.beside*100)
 	line("| a server of ClickHouse | %s GB of disk that are used, %.0f GiB of memory |", count(a.serverDisk), a.storeMemory)
 	line("| the brokers | as much CPU as the gateways |")
 	line("| prices | %.2f for an hour of a CPU (memory included), %.2f for a GB and month, in any currency |", a.cpuHour, a.gbMonth)
@@ -51,6 +52,7 @@ func results(m measured, a assumed) string {
 		{"partitions of a topic", func(d deployment) string { return count(d.partitions) }},
 		{"Kafka's disks", func(d deployment) string { return count(d.topicGB) + " GB" }},
 		{"CPU of computing a day once", func(d deployment) string { return count(d.dayCPU) + " s" }},
+		{"CPUs busy with rollups, at most: `licence_day`, beside it", func(d deployment) string { return fmt.Sprintf("%.1f, %.1f", d.rollupCPUs, d.besideCPUs) }},
 		{"shards × replicas", func(d deployment) string { return fmt.Sprintf("%.0f × %.0f", d.shards, a.replicas) }},
 		{"CPUs of a server of ClickHouse", func(d deployment) string { return count(d.storeCPUs) }},
 		{"ClickHouse's disks, in all and of a server", func(d deployment) string { return count(d.storeGB) + " GB, " + count(d.serverGB) + " GB" }},

@@ -16,6 +16,7 @@ type assumed struct {
 	replicas              float64 // of each shard: an insert waits for most of them, so of two none may be away
 	freshness             float64 // seconds from a change of a day to its rollup
 	threads, duty         float64 // sink.rollup.threads; share of the time that licence_day takes (sink.rollup.duty_percent)
+	beside                float64 // share of the time that what is computed beside it takes, at most (sink.rollup.answers_duty_percent)
 	storeMemory           float64 // GiB of a server of ClickHouse
 	serverDisk            float64 // GB of a server of ClickHouse that are planned to be used
 	brokerCPU             float64 // of three brokers, beside what the services take: as much as the gateway again
@@ -25,7 +26,7 @@ type assumed struct {
 func assumptions() assumed {
 	return assumed{
 		reportsADay: 2, sessionDaysADay: 1.2, installationsALicence: 50, peak: 4, busy: 0.5, fewest: 2, podCPUs: 2, brokerCopies: 3, replicas: 3,
-		freshness: 60, threads: 4, duty: 0.25, storeMemory: 16, serverDisk: 4000, brokerCPU: 1, cpuHour: 0.04, gbMonth: 0.10,
+		freshness: 60, threads: 4, duty: 0.25, beside: 0.05, storeMemory: 16, serverDisk: 4000, brokerCPU: 1, cpuHour: 0.04, gbMonth: 0.10,
 	}
 }
 
@@ -48,6 +49,7 @@ type deployment struct {
 	partitions                     float64
 	shards, servers                float64
 	dayCPU                         float64 // CPU seconds that computing a whole day of licence_day takes
+	rollupCPUs, besideCPUs         float64 // CPUs of all shards that licence_day, and what is computed beside it, take at most
 	storeCPUs                      float64 // of one server, at the peak, rollups included
 	topicGB, storeGB, serverGB     float64 // on all brokers; on all servers; on one server
 	memoryGB                       float64
@@ -79,9 +81,11 @@ func plan(installations float64, m measured, a assumed) deployment {
 	d.shards = max(1, math.Ceil(max(byFreshness, perCopy/a.serverDisk)))
 	d.servers = d.shards * a.replicas
 	d.storeGB, d.serverGB = perCopy*a.replicas, perCopy/d.shards
-	// Every replica merges and stores what its shard gets; one of them computes.
-	// The threads of a computation are busy a part of the time, but all of them at once.
-	d.storeCPUs = math.Ceil(d.highest*m.store/1e6/d.shards/a.busy) + a.threads
+	d.rollupCPUs, d.besideCPUs = d.shards*a.threads*a.duty, d.shards*a.threads*a.beside
+	// Every replica merges and stores what its shard gets; any of them may be the one that computes.
+	// The threads of licence_day are busy a part of the time, but all of them at once. What is
+	// computed beside it promises no time, so it gets what it takes on average, as inserts do.
+	d.storeCPUs = math.Ceil((d.highest*m.store/1e6+d.besideCPUs)/d.shards/a.busy) + a.threads
 	d.memoryGB += d.servers * a.storeMemory
 
 	records := installations * a.reportsADay

@@ -48,6 +48,23 @@ func TestPlanFollowsMeasurements(t *testing.T) {
 	}
 }
 
+// What is computed beside licence_day is in the CPUs of a server, and in the cost.
+func TestPlanCountsWhatIsComputedBeside(t *testing.T) {
+	m := measured{store: 30, computing: 0.6, computed: 130_000}
+	a := assumptions()
+	a.threads, a.duty, a.beside, a.busy = 4, 0.25, 0, 0.5
+	without := plan(1e6, m, a)
+	a.beside = 0.5
+	with := plan(1e6, m, a)
+	// 4 threads and a CPU for few inserts; half of 4 threads more at 50 % are 4 CPUs.
+	if without.storeCPUs != 5 || with.storeCPUs != 9 || with.cpuCost <= without.cpuCost {
+		t.Errorf("%v CPUs for %.0f, without what is beside %v for %.0f", with.storeCPUs, with.cpuCost, without.storeCPUs, without.cpuCost)
+	}
+	if with.rollupCPUs != 1 || with.besideCPUs != 2 {
+		t.Errorf("rollups take %v and %v CPUs", with.rollupCPUs, with.besideCPUs)
+	}
+}
+
 func TestCount(t *testing.T) {
 	for n, want := range map[float64]string{0.25: "0.2", 3: "3", 999.6: "1,000", 1234567: "1,234,567", 12: "12", 100000: "100,000"} {
 		if got := count(n); got != want {
