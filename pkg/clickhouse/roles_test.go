@@ -104,6 +104,7 @@ func TestClusterUnderItsRoles(t *testing.T) {
 			t.Errorf("as the analyst: %s has %d rows, error %v", grant.Object, rows, err)
 		}
 	}
+	checkDashboards(t, reader)
 	for _, table := range []string{"session_days", "shards_metric_day", "rollcall_shard.v1_licence_day"} {
 		if err := reader.Exec(t.Context(), "SELECT * FROM "+table+" LIMIT 0"); err == nil {
 			t.Errorf("the analyst reads %s", table)
