@@ -1,7 +1,6 @@
 // The dashboards: what an operator looks at, from the whole to the part.
 
 const p99 = (metric, by = '', where = '') => `histogram_quantile(0.99, sum by (le${by}) (rate(${metric}_bucket${where}[$__rate_interval])))`;
-const accepted = 'sum(rate(rollcall_gateway_reports_total{rollcall_outcome="accepted"}[$__rate_interval]))';
 
 const promises = {
   title: 'Promises',
@@ -22,7 +21,7 @@ const pipeline = {
     {
       title: 'Flow',
       panels: [
-        { title: 'Reports a second, by stage', unit: 'reqps', about: 'Lines lie on each other while nothing waits.', asks: { accepted, 'handled: {{messaging_destination_name}}': 'rollcall:records:rate5m', landed: 'sum(rate(rollcall_sink_reports_total[$__rate_interval]))' } },
+        { title: 'Reports a second, by stage', unit: 'reqps', about: 'Lines lie on each other while nothing waits.', asks: { accepted: 'sum(rollcall:reports:rate5m{rollcall_outcome="accepted"})', 'handled: {{messaging_destination_name}}': 'rollcall:records:rate5m', landed: 'sum(rate(rollcall_sink_reports_total[$__rate_interval]))' } },
         { title: 'Records that wait', about: 'Offsets before the consumers of each topic. RollcallLag.', asks: { '{{messaging_destination_name}}': 'rollcall:lag:records' } },
         { title: 'Time to be visible', unit: 's', about: 'From receipt until a report can be queried, and until each stage had it.', asks: { 'visible p99': p99('rollcall_sink_age_seconds'), 'handled p99: {{messaging_destination_name}}': p99('rollcall_relay_age_seconds', ', messaging_destination_name') } },
       ],
@@ -63,7 +62,7 @@ const gateway = {
       title: 'Answers',
       panels: [
         { title: 'Requests a second, by answer', stack: true, unit: 'reqps', about: '202, and what is refused.', asks: { '{{http_response_status_code}}': 'sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count[$__rate_interval]))' } },
-        { title: 'Refused a second, by reason', stack: true, unit: 'reqps', about: 'docs/http.md lists the reasons.', asks: { '{{rollcall_reason}}': 'sum by (rollcall_reason) (rate(rollcall_gateway_reports_total{rollcall_outcome="refused"}[$__rate_interval])) > 0' } },
+        { title: 'Refused a second, by reason', stack: true, unit: 'reqps', about: 'docs/http.md lists the reasons.', asks: { '{{rollcall_reason}}': 'sum by (rollcall_reason) (rollcall:reports:rate5m{rollcall_outcome="refused"}) > 0' } },
         { title: 'Time to the answer', unit: 's', about: 'The broker\'s acknowledgement included.', asks: { p50: 'histogram_quantile(0.5, sum by (le) (rate(http_server_request_duration_seconds_bucket[$__rate_interval])))', p99: p99('http_server_request_duration_seconds') } },
       ],
     },
@@ -126,7 +125,7 @@ const quality = {
     {
       title: 'Reports',
       panels: [
-        { title: 'Refused at the door, of all', unit: 'percentunit', limits: [0.01, 0.05], about: 'For what they hold. RollcallReportsRefused.', asks: { '{{rollcall_reason}}': 'sum by (rollcall_reason) (rate(rollcall_gateway_reports_total{rollcall_outcome="refused",rollcall_reason!~"network_rate|new_licence_rate|unknown_schema_quota|too_much_in_flight|broker_backlog|not_acknowledged|broker_unavailable|sealing_unavailable|client_gone"}[$__rate_interval])) / scalar(sum(rate(rollcall_gateway_reports_total[$__rate_interval]))) > 0' } },
+        { title: 'Refused at the door, of all', unit: 'percentunit', limits: [0.01, 0.05], about: 'For what they hold. RollcallReportsRefused.', asks: { '{{rollcall_reason}}': 'sum by (rollcall_reason) (rollcall:reports:rate5m{rollcall_outcome="refused",rollcall_reason!~"network_rate|new_licence_rate|unknown_schema_quota|too_much_in_flight|broker_backlog|not_acknowledged|broker_unavailable|sealing_unavailable|client_gone"}) / scalar(sum(rollcall:reports:rate5m)) > 0' } },
         { title: 'Dead letters in the last hour', about: 'By class.', asks: { '{{rollcall_reason}}': 'sum by (rollcall_reason) (increase(rollcall_relay_rejected_total[1h]) or increase(rollcall_sink_rejected_total[1h])) > 0' } },
         { title: 'Addresses without a country', unit: 'percentunit', limits: [0.1, 0.5], about: 'RollcallCountriesUnknown.', asks: { share: 'sum(rate(rollcall_anonymizer_geoip_unknown_total[$__rate_interval])) / sum(rate(rollcall_relay_in_total{messaging_destination_name="reports.raw"}[$__rate_interval]))' } },
         { title: 'Licences in the registry', about: 'As each process has them.', asks: { '{{instance}}': 'rollcall_registry_licences' } },

@@ -40,46 +40,6 @@ type alertsRun struct {
 	amiss  []string                 // everything else that was not as it should be
 }
 
-// proveAlertRules runs promtool over the rules and their tests, and looks for each alert's
-// tests and runbook.
-func proveAlertRules(ctx context.Context, env *Environment) (string, bool, error) {
-	root, err := testbed.Root(ctx)
-	if err != nil {
-		return "", false, err
-	}
-	dir := filepath.Join(root, "deploy", "telemetry")
-	rules, err := readRules(filepath.Join(dir, "rules.yaml"))
-	if err != nil {
-		return "", false, err
-	}
-	amiss, err := unaccounted(root, rules)
-	if err != nil {
-		return "", false, err
-	}
-	bin, err := env.Part(ctx, partstore.Prometheus)
-	if err != nil {
-		return "", false, err
-	}
-	for _, arguments := range [][]string{
-		{"check", "rules", filepath.Join(dir, "rules.yaml")},
-		{"test", "rules", filepath.Join(dir, "rules_test.yaml"), filepath.Join(dir, "rules_days_test.yaml")},
-	} {
-		if err := promtool(ctx, bin, arguments...); err != nil {
-			amiss = append(amiss, err.Error())
-		}
-	}
-	for _, why := range amiss {
-		env.Say("amiss: %s", why)
-	}
-	names := map[string]bool{}
-	for _, rule := range rules.alerts() {
-		names[rule.Alert] = true
-	}
-	figure := fmt.Sprintf("%d alerts of %d names: each fires in a test of promtool, is quiet in another, and has a runbook; %d things amiss",
-		len(rules.alerts()), len(names), len(amiss))
-	return figure, len(amiss) == 0, nil
-}
-
 // proveAlerts causes the fault of each alert under a real Prometheus.
 func proveAlerts(ctx context.Context, env *Environment) (string, bool, error) {
 	root, err := testbed.Root(ctx)
@@ -102,24 +62,6 @@ func proveAlerts(ctx context.Context, env *Environment) (string, bool, error) {
 		return "", false, err
 	}
 	return run.conclude(ctx)
-}
-
-// unaccounted returns what alerts lack: a test that fires, one that does not, a runbook.
-func unaccounted(root string, rules ruleFile) (amiss []string, err error) {
-	dir := filepath.Join(root, "deploy", "telemetry")
-	fires, quiet, err := testedAlerts(filepath.Join(dir, "rules_test.yaml"), filepath.Join(dir, "rules_days_test.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	for _, rule := range rules.alerts() {
-		if !fires[rule.Alert] || !quiet[rule.Alert] {
-			amiss = append(amiss, fmt.Sprintf("%s: no test of promtool in which it fires (%t) or is quiet (%t)", rule.id(), fires[rule.Alert], quiet[rule.Alert]))
-		}
-		if why := checkRunbook(root, rule); why != "" {
-			amiss = append(amiss, why)
-		}
-	}
-	return amiss, nil
 }
 
 // start brings up the pipeline, an auditor that stays, and Prometheus.
@@ -316,7 +258,7 @@ func (a *alertsRun) conclude(ctx context.Context) (string, bool, error) {
 		read++
 		if n == 0 {
 			empty++
-			a.wrong("no service exposes %s, which %s reads", selector, expressions[selector])
+			a.wrong("no service exposes and no rule records %s, which %s reads", selector, expressions[selector])
 		}
 	}
 	figure := fmt.Sprintf("%d of %d alerts fired in a real run of their fault (times of rules 1/%d), none in %v while all was well; "+

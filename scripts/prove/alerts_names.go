@@ -14,7 +14,8 @@ import (
 var dashboardVariables = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$__interval", "1m")
 
 // allExpressions returns each selector of the rules and dashboards, with where it stands. A
-// recorded series must be one that a rule records.
+// recorded series that one reads must be one that a rule records, and what a rule records
+// must be read.
 func allExpressions(root string, rules ruleFile) (map[string]string, error) {
 	recorded := map[string]bool{}
 	texts := map[string]string{} // expression → where it stands
@@ -37,7 +38,7 @@ func allExpressions(root string, rules ruleFile) (map[string]string, error) {
 			texts[dashboardVariables.Replace(expression)] = filepath.Base(path)
 		}
 	}
-	selectors := map[string]string{}
+	selectors, read := map[string]string{}, map[string]bool{}
 	for text, where := range texts {
 		exposed, fromRules := seriesOf(text)
 		if len(exposed)+len(fromRules) == 0 {
@@ -51,6 +52,13 @@ func allExpressions(root string, rules ruleFile) (map[string]string, error) {
 			if !recorded[name] {
 				return nil, fmt.Errorf("%s reads %s, which no rule records", where, name)
 			}
+			selectors[selector] = where
+			read[name] = true
+		}
+	}
+	for _, rule := range rules.records() {
+		if !read[rule.Record] {
+			return nil, fmt.Errorf("no alert and no dashboard reads %s", rule.Record)
 		}
 	}
 	return selectors, nil

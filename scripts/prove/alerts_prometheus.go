@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -129,15 +128,6 @@ func (p *prometheus) ask(ctx context.Context, path string, query url.Values, dat
 	}
 	if answer.Status != "success" {
 		return fmt.Errorf("ask Prometheus for %s: %s", path, answer.Error)
-	}
-	return nil
-}
-
-// promtool runs the tool; an error has what it said.
-func promtool(ctx context.Context, bin string, arguments ...string) error {
-	output, err := exec.CommandContext(ctx, filepath.Join(bin, "promtool"), arguments...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("promtool %s: %w: %s", strings.Join(arguments[:2], " "), err, output)
 	}
 	return nil
 }

@@ -51,15 +51,24 @@ func readRules(path string) (ruleFile, error) {
 }
 
 // alerts returns the rules that alert, in their order.
-func (f ruleFile) alerts() (alerts []alertRule) {
+func (f ruleFile) alerts() []alertRule {
+	return f.those(func(rule alertRule) bool { return rule.Alert != "" })
+}
+
+// records returns the rules that record, in their order.
+func (f ruleFile) records() []alertRule {
+	return f.those(func(rule alertRule) bool { return rule.Record != "" })
+}
+
+func (f ruleFile) those(are func(alertRule) bool) (rules []alertRule) {
 	for _, group := range f.Groups {
 		for _, rule := range group.Rules {
-			if rule.Alert != "" {
-				alerts = append(alerts, rule)
+			if are(rule) {
+				rules = append(rules, rule)
 			}
 		}
 	}
-	return alerts
+	return rules
 }
 
 // shorteningFactor is by how much all times of the rules are shortened in the real run:
@@ -161,45 +170,6 @@ func seriesOf(expression string) (exposed, recorded []string) {
 }
 
 func inBraces(before string) bool { return strings.Count(before, "{") > strings.Count(before, "}") }
-
-// testedAlerts says of each alert name of a file of promtool's tests whether some test has
-// it fire, and some not.
-func testedAlerts(paths ...string) (fires, quiet map[string]bool, err error) {
-	fires, quiet = map[string]bool{}, map[string]bool{}
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read the rules' tests: %w", err)
-		}
-		var file struct {
-			Tests []struct {
-				Name        string `yaml:"name"`
-				Expressions []struct {
-					Expr    string `yaml:"expr"`
-					Samples []struct {
-						Value float64 `yaml:"value"`
-					} `yaml:"exp_samples"`
-				} `yaml:"promql_expr_test"`
-			} `yaml:"tests"`
-		}
-		if err := yaml.Unmarshal(content, &file); err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", filepath.Base(path), err)
-		}
-		for _, test := range file.Tests {
-			for _, e := range test.Expressions {
-				if !strings.Contains(e.Expr, `ALERTS{alertname="`+test.Name+`",alertstate="firing"`) {
-					return nil, nil, fmt.Errorf("a test named %s asks for %s", test.Name, e.Expr)
-				}
-				if len(e.Samples) > 0 {
-					fires[test.Name] = true
-				} else {
-					quiet[test.Name] = true
-				}
-			}
-		}
-	}
-	return fires, quiet, nil
-}
 
 // runbookSections are what every runbook has, in this order.
 var runbookSections = []string{"## What it means", "## Who is hurt", "## Look", "## Do", "## Afterwards"}

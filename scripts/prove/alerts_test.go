@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ const (
 	telemetryDir = repository + "/deploy/telemetry"
 )
 
-func TestAlertsHaveTestsAndRunbooks(t *testing.T) {
+func TestRulesHaveTestsAndRunbooks(t *testing.T) {
 	rules, err := readRules(filepath.Join(telemetryDir, "rules.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -22,13 +23,43 @@ func TestAlertsHaveTestsAndRunbooks(t *testing.T) {
 	if err != nil || len(amiss) > 0 {
 		t.Errorf("%v %s", err, strings.Join(amiss, "\n"))
 	}
-	if len(rules.alerts()) < 25 {
-		t.Errorf("only %d alerts were read", len(rules.alerts()))
+	if len(rules.alerts()) < 25 || len(rules.records()) < 14 {
+		t.Errorf("only %d alerts and %d records were read", len(rules.alerts()), len(rules.records()))
 	}
 	forgotten := rules
 	forgotten.Groups = append(forgotten.Groups, ruleGroup{Rules: []alertRule{{Alert: "RollcallForgotten"}}})
 	if amiss, err := unaccounted(repository, forgotten); err != nil || len(amiss) != 2 {
 		t.Errorf("an alert without test and runbook: %v %q", err, amiss)
+	}
+	forgotten.Groups = append(slices.Clone(rules.Groups), ruleGroup{Rules: []alertRule{{Record: "rollcall:forgotten:rate5m"}}})
+	if amiss, err := unaccounted(repository, forgotten); err != nil || len(amiss) != 1 || !strings.Contains(amiss[0], "rollcall:forgotten:rate5m") {
+		t.Errorf("a record without test: %v %q", err, amiss)
+	}
+}
+
+// A test counts for the alert that it is named after, or for a series that it asks for whole
+// and expects to be there.
+func TestTestedRules(t *testing.T) {
+	tested := ruleTests{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	const firing = `count(ALERTS{alertname="A",alertstate="firing"})`
+	for _, test := range []struct {
+		name, expr    string
+		samples, want bool
+	}{
+		{"A", firing, true, true},
+		{"B", firing, true, false},
+		{"flow", "rollcall:x:rate5m", true, true},
+		{"flow", "rollcall:x:rate5m", false, true},
+		{"flow", "rollcall:y:rate5m", false, true},
+		{"flow", "rollcall:z:rate5m > 0", true, false},
+	} {
+		if got := tested.note(test.name, test.expr, test.samples); got != test.want {
+			t.Errorf("a test named %s that asks for %s counts: %t", test.name, test.expr, got)
+		}
+	}
+	want := ruleTests{map[string]bool{"A": true}, map[string]bool{}, map[string]bool{"rollcall:x:rate5m": true, "rollcall:y:rate5m": false}}
+	if diff := cmp.Diff(want, tested, cmp.AllowUnexported(ruleTests{})); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -45,6 +76,11 @@ func TestDashboardsAndRulesReadKnownSeries(t *testing.T) {
 		if selectors[want] == "" {
 			t.Errorf("%s is not among the %d selectors", want, len(selectors))
 		}
+	}
+	unread := rules
+	unread.Groups = append(slices.Clone(rules.Groups), ruleGroup{Rules: []alertRule{{Record: "rollcall:unread:rate5m", Expr: "rate(rollcall_relay_in_total[5m])"}}})
+	if _, err := allExpressions(repository, unread); err == nil || !strings.Contains(err.Error(), "reads rollcall:unread:rate5m") {
+		t.Errorf("with a record that nothing reads: %v", err)
 	}
 	rules.Groups = rules.Groups[1:]
 	if _, err := allExpressions(repository, rules); err == nil || !strings.Contains(err.Error(), "which no rule records") {

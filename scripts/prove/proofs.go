@@ -38,7 +38,7 @@ func proofs() []Proof {
 		{Name: "sink-cpu", Claim: "beside a bare write, the sink costs at most a third of what ClickHouse's own Kafka engine does", Run: proveSinkCPU},
 		{Name: "pipeline-cpu", Claim: "four services and ClickHouse take 8,000 reports per CPU second", Run: provePipelineCPU},
 		{Name: "freshness", Claim: "a report is visible within a second, and in the rollup within a minute", Run: proveFreshness},
-		{Name: "alert-rules", Claim: "every alert fires in a test of promtool, is quiet in another, and has a runbook", Tested: true, Run: proveAlertRules},
+		{Name: "alert-rules", Claim: "every alert fires in a test of promtool, is quiet in another, and has a runbook; every recorded series has its values in one", Tested: true, Run: proveAlertRules},
 		{Name: "alerts", Claim: "every alert fires in a real run of its fault and none while all is well; every series that rules and dashboards read is exposed", Run: proveAlerts},
 		{Name: "collector", Claim: "the example's Collector keeps every trace with an error, every slow one and a hundredth of the rest, and no address", Run: proveCollector},
 		{Name: "growth", Claim: "a long history makes neither reports dearer nor services larger", Run: proveGrowth},
