@@ -181,39 +181,6 @@ func TestDeathBetweenWrites(t *testing.T) {
 	}
 }
 
-// A try that hangs as the sink is told to stop ends by its own bound, and what was read
-// behind it lands before the drain is over.
-func TestDrainOutlastsATry(t *testing.T) {
-	w := newWorld(t)
-	conn := &faulty{Conn: w.conn}
-	cfg, hung := testConfig(), make(chan struct{})
-	hangs := true // the first insert; there is one writer
-	conn.set(func(string, driver.Batch) error {
-		if !hangs {
-			return nil
-		}
-		hangs = false
-		close(hung)
-		time.Sleep(cfg.InsertTimeout)
-		return errInjected
-	}, nil)
-	sink := w.start(cfg, conn)
-	w.produceUsage(0, 10)
-	<-hung
-	w.produceUsage(10, 20)
-	w.eventually("what comes behind is read", func() bool {
-		sink.mu.Lock()
-		defer sink.mu.Unlock()
-		return sink.current != nil && sink.current.rows() >= 10
-	})
-	if err := sink.stop(); err != nil {
-		t.Error(err)
-	}
-	if n := w.count("SELECT count() FROM receipts FINAL"); n != 20 {
-		t.Errorf("%d receipts, want 20", n)
-	}
-}
-
 func TestPoisonBecomesADeadLetter(t *testing.T) {
 	w := newWorld(t)
 	sink := w.start(testConfig(), w.conn)
