@@ -19,7 +19,7 @@ import (
 )
 
 // prepare learns the topics and lands the catalogue, until both succeed or ctx ends:
-// a sink may be started before the brokers and ClickHouse.
+// a sink may be started before the brokers, the topics and the tables.
 func (s *Service) prepare(ctx context.Context) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = s.cfg.MinBackoff, s.cfg.MaxBackoff, 2
