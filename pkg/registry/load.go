@@ -82,7 +82,7 @@ func (r *Registry) begin(ctx context.Context) (extent, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r.checks.Outage(conditionLoaded, "the topic of licences cannot be read: "+err.Error())
+		r.checks.Fail(conditionLoaded, "the topic of licences cannot be read: "+err.Error())
 		r.tel.Logger.WarnContext(ctx, "the licence registry cannot be read yet", "error", err)
 		pause.For(ctx, wait.NextBackOff())
 	}

@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -248,6 +250,32 @@ func TestUnreadyWhileTheGroupCannotBeJoined(t *testing.T) {
 	b.until("it is ready again, with nothing to read", func() bool { return len(m.checks.Failing()) == 0 })
 	b.fill(0, 3)
 	b.numbers(outTopic, 3)
+	m.mustStop()
+}
+
+// Once records have come a fetch that fails leaves the relay ready; before that it may be
+// the relay's own fault.
+func TestReadyThroughAnOutage(t *testing.T) {
+	b := newBench(t)
+	m := b.start(config(), copier{})
+	failing := func() (ready bool) {
+		trouble := newTrouble(m.relay)
+		trouble.note(t.Context(), kgo.NewErrFetch(kerr.UnknownServerError))
+		if m.checks.Failing()["consume/in"] == "" {
+			t.Fatal("it does not say that a fetch failed")
+		}
+		answer := httptest.NewRecorder()
+		m.checks.Ready(answer, nil)
+		return answer.Code == http.StatusOK
+	}
+	if failing() {
+		t.Error("ready although nothing ever came")
+	}
+	b.fill(0, 3)
+	b.numbers(outTopic, 3)
+	if !failing() {
+		t.Errorf("it turned unready: %v", m.checks.Failing())
+	}
 	m.mustStop()
 }
 

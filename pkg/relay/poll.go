@@ -78,11 +78,10 @@ func (t *trouble) note(ctx context.Context, fetches kgo.Fetches) {
 			r.tel.Logger.WarnContext(ctx, "fetch failed", "topic", topic, "partition", partition, "error", err)
 		}
 	})
-	if !failed && fetches.NumRecords() > 0 {
+	if !failed && (t.failing || fetches.NumRecords() > 0) {
 		r.checks.Pass(condition)
 	}
 	if t.failing && !failed {
-		r.checks.Pass(condition)
 		t.wait.Reset()
 		t.said = ""
 		r.tel.Logger.InfoContext(ctx, "fetches succeed again", "topic", r.cfg.Topic)

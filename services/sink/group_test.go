@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -73,6 +74,29 @@ func TestReadyThroughAnOutage(t *testing.T) {
 		w.awaitReceipts(uint64(100 * (n + 1)))
 		w.eventually("its inserts succeed", func() bool { return !failing() && sink.ready() })
 	}
+}
+
+// A commit that fails is tried again; what was inserted is there, and the sink ready.
+func TestReadyWhileCommitsFail(t *testing.T) {
+	w := newWorld(t)
+	var closed atomic.Bool
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		return nil, errInjected, closed.Load()
+	})
+	cfg := testConfig()
+	cfg.InsertTimeout = time.Second
+	sink := w.start(cfg, w.conn)
+	w.produceUsage(0, 120)
+	w.eventually("all is committed", func() bool { return w.committed(topics.Usage, 0) == 120/usagePartitions })
+	closed.Store(true)
+	w.produceUsage(120, 240)
+	w.eventually("it says why", func() bool { return sink.checks.Failing()[conditionCommit] != "" })
+	if !sink.ready() {
+		t.Errorf("it turned unready: %v", sink.checks.Failing())
+	}
+	closed.Store(false)
+	w.eventually("it commits again", func() bool { return w.committed(topics.Usage, 0) == 240/usagePartitions })
 }
 
 // After an outage in which the group was lost the sink is ready again, with nothing to
