@@ -18,8 +18,10 @@ import (
 	"rollcall/scripts/parts/partstore"
 )
 
-// zooKeeperLimit bounds ZooKeeper's start.
-const zooKeeperLimit = 2 * time.Minute
+const (
+	zooKeeperLimit  = 2 * time.Minute // of ZooKeeper's start
+	zooKeeperAnswer = 3 * time.Second // of one question: ZooKeeper leaves some that it takes while it starts
+)
 
 // ZooKeeper is one real ZooKeeper server.
 type ZooKeeper struct {
@@ -65,25 +67,26 @@ func StartZooKeeper(ctx context.Context, dir string, progress io.Writer) (*ZooKe
 		return nil, err
 	}
 	z := &ZooKeeper{port: port, child: child}
-	if err := z.await(ctx); err != nil {
+	if err := awaitServing(ctx, z.Address(), zooKeeperAnswer, z.child.Running); err != nil {
 		z.Kill()
 		return nil, err
 	}
 	return z, nil
 }
 
-// await returns once the server serves: it takes connections before.
-func (z *ZooKeeper) await(ctx context.Context) error {
+// awaitServing returns once the server at address serves, which it does some time after it
+// takes connections; a question that has no answer within the time given is asked anew.
+func awaitServing(ctx context.Context, address string, answer time.Duration, running func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, zooKeeperLimit)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		err := z.serves(ctx)
+		err := serves(ctx, address, answer)
 		if err == nil {
 			return nil
 		}
-		if !z.child.Running() {
+		if !running() {
 			return fmt.Errorf("ZooKeeper ended at its start: %w", err)
 		}
 		select {
@@ -94,11 +97,14 @@ func (z *ZooKeeper) await(ctx context.Context) error {
 	}
 }
 
-// serves asks for the server's state with its command of four letters, which has a mode
-// only when it serves.
-func (z *ZooKeeper) serves(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: 2 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", z.Address())
+// serves asks the server at address for its state with its command of four letters, which
+// has a mode only when it serves. A question without an answer within the time given is an
+// error.
+func serves(ctx context.Context, address string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("connect to ZooKeeper: %w", err)
 	}
