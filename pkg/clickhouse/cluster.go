@@ -116,14 +116,28 @@ func (c Config) shard(number int, addresses []string) Config {
 	return of
 }
 
-// OpenShards is Open for each shard, in their order. The caller closes them all.
+// OpenShards is Open for each shard, in their order. Of a cluster it fails where a server
+// says that it is another shard. The caller closes them all.
 func OpenShards(ctx context.Context, cfg Config, tel telemetry.Telemetry) ([]driver.Conn, error) {
+	conns, err := DialShards(cfg, tel)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckShards(ctx, cfg, conns); err != nil {
+		return nil, errors.Join(err, CloseAll(conns))
+	}
+	return conns, nil
+}
+
+// DialShards is OpenShards for servers that may be away: nothing may be written before
+// CheckShards has found each of them where it is expected. The caller closes them all.
+func DialShards(cfg Config, tel telemetry.Telemetry) ([]driver.Conn, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	var conns []driver.Conn
-	for i := range cfg.Shards() {
-		conn, err := OpenShard(ctx, cfg, i, tel)
+	for _, shard := range cfg.Shards() {
+		conn, err := Dial(shard, tel)
 		if err != nil {
 			return nil, errors.Join(err, CloseAll(conns))
 		}
@@ -132,21 +146,42 @@ func OpenShards(ctx context.Context, cfg Config, tel telemetry.Telemetry) ([]dri
 	return conns, nil
 }
 
-// OpenShard is Open for the shard of this number, from 0 (ShardOf). Of a cluster it fails
-// where the server says that it is another shard. The caller closes it.
+// CheckShards fails where a server of what DialShards returned does not answer, and, of a
+// cluster, where it is not the shard that cfg takes it for: that is an ErrOtherShard where
+// it says that it is another one, which no waiting mends.
+func CheckShards(ctx context.Context, cfg Config, conns []driver.Conn) error {
+	for i, shard := range cfg.Shards() {
+		if err := shard.check(ctx, conns[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OpenShard is OpenShards for the shard of this number, from 0 (ShardOf). The caller
+// closes it.
 func OpenShard(ctx context.Context, cfg Config, number int, tel telemetry.Telemetry) (driver.Conn, error) {
 	shard := cfg.Shards()[number]
-	conn, err := Open(ctx, shard, tel)
-	if !cfg.Clustered() {
-		return conn, err
-	}
+	conn, err := Dial(shard, tel)
 	if err != nil {
-		return nil, fmt.Errorf("shard %d: %w", number+1, err)
+		return nil, err
 	}
-	if err := shard.checkPlace(ctx, conn); err != nil {
+	if err := shard.check(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// check fails where the server does not answer, or is another shard than c takes it for.
+func (c Config) check(ctx context.Context, conn driver.Conn) error {
+	err := c.answers(ctx, conn)
+	if c.place.Shards == 0 { // the one server
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("shard %d: %w", c.place.Shard, err)
+	}
+	return c.checkPlace(ctx, conn)
 }
 
 // Foreground makes what is inserted through a table over all shards be on its shard when

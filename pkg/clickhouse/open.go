@@ -16,6 +16,19 @@ import (
 // inserts are traced and timed. The caller closes it. It fails where no server of
 // cfg answers; a server that goes away later comes back by itself.
 func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn, error) {
+	conn, err := Dial(cfg, tel)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.answers(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// Dial is Open for a server that may be away: it connects with the first use. It fails
+// where cfg names what is not there, such as a file of a certificate.
+func Dial(cfg Config, tel telemetry.Telemetry) (driver.Conn, error) {
 	options, err := cfg.options()
 	if err != nil {
 		return nil, err
@@ -24,10 +37,19 @@ func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
-	if err := plain.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to ClickHouse: %w", cfg.mismatch(err)), plain.Close())
+	conn, err := observe(plain, tel)
+	if err != nil {
+		return nil, errors.Join(err, plain.Close())
 	}
-	return observe(plain, tel)
+	return conn, nil
+}
+
+// answers fails where no server of c answers, and says what is likely to be amiss.
+func (c Config) answers(ctx context.Context, conn driver.Conn) error {
+	if err := conn.Ping(ctx); err != nil {
+		return fmt.Errorf("connect to ClickHouse: %w", c.mismatch(err))
+	}
+	return nil
 }
 
 // Restricted is the name of the database of identities and of who asked for them.

@@ -3,11 +3,9 @@ package clickhouse
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 
-	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"rollcall/pkg/telemetry"
@@ -47,17 +45,9 @@ func pin(cfg Config, tel telemetry.Telemetry) (*Pinned, error) {
 	for _, address := range cfg.Addresses {
 		of := cfg
 		of.Addresses = []string{address}
-		options, err := of.options()
+		conn, err := Dial(of, tel)
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
-		}
-		plain, err := chgo.Open(options)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open ClickHouse: %w", err), p.Close())
-		}
-		conn, err := observe(plain, tel)
-		if err != nil {
-			return nil, errors.Join(err, plain.Close(), p.Close())
 		}
 		p.replicas = append(p.replicas, conn)
 	}

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -13,6 +14,9 @@ import (
 // Place says which shard of how many a server is, from 1. Licences are placed by it, so a
 // server must never be taken for another shard: their rows would be on two.
 type Place struct{ Shard, Shards int }
+
+// ErrOtherShard says that a server is another shard than the configuration takes it for.
+var ErrOtherShard = errors.New("wrong shard")
 
 // String returns it for messages.
 func (p Place) String() string { return fmt.Sprintf("shard %d of %d", p.Shard, p.Shards) }
@@ -56,19 +60,20 @@ func readPlace(row scanner) (found, error) {
 	return f, nil
 }
 
-// agrees fails where the server says that it is another shard, or none.
+// agrees fails where the server says that it is another shard (ErrOtherShard), or none.
 func (c Config) agrees(f found) error {
 	if f.rows > 0 && f.low == c.place && f.high == c.place {
 		return nil
 	}
-	says := "says nothing: has `rollcall migrate up` run?"
-	if f.rows > 0 {
-		says = fmt.Sprintf("says that it is %s", f.low)
-		if f.high != f.low {
-			says = fmt.Sprintf("says that it is %s, and %s", f.low, f.high)
-		}
+	this := fmt.Sprintf("clickhouse.cluster.shards has %v as %s, but the server's %s.%s", c.Addresses, c.place, c.Database, access.ShardPlace)
+	if f.rows == 0 {
+		return fmt.Errorf("%s says nothing: has `rollcall migrate up` run?", this)
 	}
-	return fmt.Errorf("clickhouse.cluster.shards has %v as %s, but the server's %s.%s %s", c.Addresses, c.place, c.Database, access.ShardPlace, says)
+	says := f.low.String()
+	if f.high != f.low {
+		says += ", and " + f.high.String()
+	}
+	return fmt.Errorf("%w: %s says that it is %s", ErrOtherShard, this, says)
 }
 
 // checkPlace fails where the server of a connection is not the shard that c takes it for.

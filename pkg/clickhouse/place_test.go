@@ -3,6 +3,7 @@
 package clickhouse_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func checkPlaces(t *testing.T, as func(string) clickhouse.Config) {
 			if err == nil {
 				_ = conn.Close()
 			}
-			if err == nil || !strings.Contains(err.Error(), want) {
+			if !errors.Is(err, clickhouse.ErrOtherShard) || !strings.Contains(err.Error(), want) {
 				t.Errorf("as %s: %v, want %q", user, err, want)
 			}
 		}

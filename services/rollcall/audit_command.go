@@ -95,7 +95,7 @@ func (c *auditCommand) watch(ctx context.Context, around surroundings) (err erro
 		return err
 	}
 	defer client.Close()
-	conn, err := clickhouse.Open(ctx, c.ClickHouse, around.telemetry)
+	conn, err := clickhouse.Dial(c.ClickHouse, around.telemetry)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 		return err
 	}
 	defer client.Close()
-	shards, err := clickhouse.OpenShards(ctx, store, around.telemetry)
+	shards, err := clickhouse.DialShards(store, around.telemetry)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,8 @@ func runSink(ctx context.Context, brokers kafka.Config, store clickhouse.Config,
 	defer func() { err = errors.Join(err, clickhouse.CloseAll(rollups)) }()
 	service, err := sink.New(sections.Sink, sink.Deps{
 		Client: client, ClickHouse: shards, Rollups: rollups, Restricted: store.Shards()[0].Restricted(), Catalogue: metrics, Records: sections.Records.Format,
-		Checks: around.checks, Telemetry: around.telemetry,
+		CheckShards: func(ctx context.Context) error { return clickhouse.CheckShards(ctx, store, shards) },
+		Checks:      around.checks, Telemetry: around.telemetry,
 	})
 	if err != nil {
 		return err

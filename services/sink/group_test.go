@@ -4,16 +4,24 @@ package sink
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/health"
+	"rollcall/pkg/telemetry"
 	"rollcall/pkg/topics"
+	catalogue "rollcall/schemas/metrics"
 )
 
 // While ClickHouse is away two batches wait and no more is fetched; afterwards all of
@@ -202,4 +210,41 @@ func TestStartsBeforeClickHouseAndStopsMeanwhile(t *testing.T) {
 	}
 	w.produceUsage(0, 3)
 	w.awaitReceipts(3)
+}
+
+// A shard that is away is waited for; one that is another shard ends the sink, before it
+// has written anything or joined the group.
+func TestAnotherShardEndsIt(t *testing.T) {
+	w := newWorld(t)
+	cfg := testConfig()
+	client, err := kgo.NewClient(append(ClientOptions(cfg), kgo.SeedBrokers(w.cluster.ListenAddrs()...))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	asked := 0
+	service, err := New(cfg, Deps{
+		Client: client, ClickHouse: []driver.Conn{w.conn}, Restricted: w.private, Catalogue: catalogue.Embedded(), Checks: &health.Checks{}, Telemetry: telemetry.Discard(),
+		CheckShards: func(context.Context) error {
+			if asked++; asked < 3 {
+				return syscall.ECONNREFUSED
+			}
+			return fmt.Errorf("shard 2: %w", clickhouse.ErrOtherShard)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Run(t.Context()); !errors.Is(err, clickhouse.ErrOtherShard) {
+		t.Errorf("it ended with %v", err)
+	}
+	if asked != 3 {
+		t.Errorf("it looked %d times", asked)
+	}
+	if landed := w.count("SELECT count() FROM metrics"); landed != 0 {
+		t.Errorf("%d rows of the catalogue were written", landed)
+	}
+	if joined := client.GetConsumeTopics(); len(joined) > 0 {
+		t.Errorf("it reads %v", joined)
+	}
 }

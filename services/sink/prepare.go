@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/pause"
 	"rollcall/pkg/record"
 	"rollcall/pkg/rollup"
@@ -18,20 +20,21 @@ import (
 	schema "rollcall/schemas/avro"
 )
 
-// prepare learns the topics and lands the catalogue, until both succeed or ctx ends:
-// a sink may be started before the brokers, the topics and the tables.
+// prepare looks for every shard, learns the topics and lands the catalogue, until all that
+// succeeds or ctx ends: a sink may be started before the brokers, the topics, ClickHouse
+// and its tables. A server that is another shard than the one it is taken for ends it.
 func (s *Service) prepare(ctx context.Context) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = s.cfg.MinBackoff, s.cfg.MaxBackoff, 2
-	s.deps.Checks.Fail(conditionPrepared, "looking up topics and the catalogue")
+	s.deps.Checks.Fail(conditionPrepared, "looking for ClickHouse and the topics")
 	for {
-		err := s.learnTopics(ctx)
-		if err == nil {
-			err = s.landCatalogue(ctx)
-		}
+		err := s.look(ctx)
 		if err == nil {
 			s.deps.Checks.Pass(conditionPrepared)
 			return nil
+		}
+		if errors.Is(err, clickhouse.ErrOtherShard) {
+			return err
 		}
 		s.deps.Checks.Fail(conditionPrepared, describe(err))
 		delay := wait.NextBackOff()
@@ -43,6 +46,19 @@ func (s *Service) prepare(ctx context.Context) error {
 }
 
 const conditionPrepared = "prepared"
+
+// look is one try of prepare.
+func (s *Service) look(ctx context.Context) error {
+	if s.deps.CheckShards != nil {
+		if err := s.deps.CheckShards(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.learnTopics(ctx); err != nil {
+		return err
+	}
+	return s.landCatalogue(ctx)
+}
 
 // landCatalogue lands it on every shard.
 func (s *Service) landCatalogue(ctx context.Context) error {

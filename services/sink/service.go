@@ -29,7 +29,10 @@ import (
 // Deps are what a sink works with. It closes none of them.
 type Deps struct {
 	Client     *kgo.Client   // made with ClientOptions
-	ClickHouse []driver.Conn // the shards in their order (clickhouse.OpenShards); one server is one
+	ClickHouse []driver.Conn // the shards in their order (clickhouse.DialShards); one server is one
+	// CheckShards says whether all of them answer and are what they are taken for
+	// (clickhouse.CheckShards): nothing is written before they are. Nil: that is known.
+	CheckShards func(context.Context) error
 	// Rollups are the shards again, each pinned to a replica (clickhouse.PinShards); nil where there are none.
 	Rollups    []driver.Conn
 	Restricted string // database of the identities on a shard: clickhouse.Config.Restricted
