@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"rollcall/pkg/retention"
 )
 
 // Size is the length of every key, in bytes.
@@ -53,9 +55,6 @@ const PepperEpoch = "1"
 const (
 	dayLayout   = "2006-01-02"
 	monthLayout = "2006-01"
-	// dayLife is how long a key of a day lives after its day: reports.raw is kept 30
-	// days, in segments of up to one day.
-	dayLife = 31
 	// identityMonths is how many months an identity key lives after its month.
 	identityMonths = 3
 )
@@ -106,7 +105,7 @@ func Due(id ID) (time.Time, bool, error) {
 		}
 	case Day, Opening, Sealing:
 		if day, err := time.Parse(dayLayout, id.Epoch); err == nil {
-			return day.AddDate(0, 0, 1+dayLife), true, nil
+			return day.AddDate(0, 0, 1+retention.KeyDays), true, nil
 		}
 	case Identity:
 		if month, err := time.Parse(monthLayout, id.Epoch); err == nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"rollcall/pkg/retention"
 )
 
 // classes in the order in which their names sort.
@@ -141,7 +143,7 @@ func wanted(now, since time.Time) []ID {
 	today := startOfDay(now)
 	ids := []ID{{Pepper, PepperEpoch}}
 	// Nothing before either start is still alive, however long ago since is.
-	for day := latest(startOfDay(since), today.AddDate(0, 0, -dayLife-1)); !day.After(today.AddDate(0, 0, ahead)); day = day.AddDate(0, 0, 1) {
+	for day := latest(startOfDay(since), today.AddDate(0, 0, -retention.KeyDays-1)); !day.After(today.AddDate(0, 0, ahead)); day = day.AddDate(0, 0, 1) {
 		// The private half first: nobody shall seal to a key that cannot be opened yet.
 		ids = append(ids, ID{Day, DayEpoch(day)}, ID{Opening, DayEpoch(day)}, ID{Sealing, DayEpoch(day)})
 	}

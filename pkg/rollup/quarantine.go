@@ -8,12 +8,20 @@ import (
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"rollcall/pkg/retention"
 )
 
 // FirstOpen returns the oldest day, midnight UTC, that can still be computed at that
 // time; the days before it are frozen.
 func FirstOpen(now time.Time) time.Time {
-	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-retained)
+	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-retention.SessionDays)
+}
+
+// FirstLanding returns the oldest day, midnight UTC, of which reports may still be landed
+// at that time: it stays open for a whole day, within which it is computed with them.
+func FirstLanding(now time.Time) time.Time {
+	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -retention.LandingDays)
 }
 
 // quarantineEntry is a row of quarantine_history that has no marks.

@@ -13,12 +13,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/otel/attribute"
 
+	"rollcall/pkg/retention"
 	"rollcall/pkg/telemetry"
 )
-
-// retained is how many days after it a day's session-days are kept at least: their
-// TTL (100 days, schemas/clickhouse) less one, so that no computation meets it.
-const retained = 99
 
 // ErrFrozen says that a day's session-days have expired or are about to: what was
 // computed while they were there stays as it is.
@@ -59,7 +56,7 @@ func (r *Recomputer) OfShard(number int) {
 
 // frozen reports whether the day's session-days may be incomplete.
 func (r *Recomputer) frozen(day time.Time) bool {
-	return !day.AddDate(0, 0, retained).After(r.now().UTC())
+	return !day.AddDate(0, 0, retention.SessionDays).After(r.now().UTC())
 }
 
 // Computation is a day that is computed and not published yet.

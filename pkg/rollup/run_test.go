@@ -54,6 +54,17 @@ func TestFirstOpenIsTheOldestDayThatIsNotFrozen(t *testing.T) {
 		if open := FirstOpen(at); r.frozen(open) || !r.frozen(open.AddDate(0, 0, -1)) {
 			t.Errorf("at %v the first open day is said to be %v", at, open)
 		}
+		// What lands is computed within a day.
+		landing := FirstLanding(at)
+		for name, wanted := range map[string]struct {
+			day    time.Time
+			frozen bool
+		}{"the first landing day": {landing, false}, "the day before": {landing.AddDate(0, 0, -1), true}} {
+			later := &Recomputer{now: func() time.Time { return at.Add(24 * time.Hour) }}
+			if later.frozen(wanted.day) != wanted.frozen {
+				t.Errorf("at %v, %s is %v, which is frozen a day later: %v, want %v", at, name, wanted.day, !wanted.frozen, wanted.frozen)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"rollcall/pkg/retention"
 )
 
 // The topics (docs/topics.md).
@@ -32,7 +34,7 @@ const Forever time.Duration = -1
 
 // longestSegment bounds segment.ms: retention deletes whole segments only, so a
 // record outlives its retention by at most the age of its segment.
-const longestSegment = 24 * time.Hour
+const longestSegment = retention.SegmentDays * 24 * time.Hour
 
 // Options say how a cluster holds the topics. Production: replication 3, of which 2
 // in sync; a cluster of one node: 1 and 1.
@@ -74,12 +76,12 @@ type Spec struct {
 func Specs(o Options) []Spec {
 	day := 24 * time.Hour
 	return []Spec{
-		{Name: Raw, Partitions: o.Partitions, Retention: 30 * day, minInSync: o.MinInSync},
-		{Name: Clean, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
-		{Name: Usage, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
-		{Name: Identities, Partitions: o.Partitions, Retention: 8 * day, minInSync: o.MinInSync},
+		{Name: Raw, Partitions: o.Partitions, Retention: retention.RawDays * day, minInSync: o.MinInSync},
+		{Name: Clean, Partitions: o.Partitions, Retention: retention.InternalDays * day, minInSync: o.MinInSync},
+		{Name: Usage, Partitions: o.Partitions, Retention: retention.InternalDays * day, minInSync: o.MinInSync},
+		{Name: Identities, Partitions: o.Partitions, Retention: retention.InternalDays * day, minInSync: o.MinInSync},
 		{Name: Licences, Partitions: licencePartitions, Fixed: true, Compact: true, minInSync: o.MinInSync},
-		{Name: DeadLetters, Partitions: o.Partitions, Retention: 30 * day, minInSync: o.MinInSync},
+		{Name: DeadLetters, Partitions: o.Partitions, Retention: retention.RawDays * day, minInSync: o.MinInSync},
 		// One partition: its entries are one chain.
 		{Name: AccessLog, Partitions: 1, Fixed: true, Retention: Forever, minInSync: o.MinInSync},
 	}

@@ -14,6 +14,7 @@ import (
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/relay"
+	"rollcall/pkg/retention"
 	"rollcall/pkg/telemetry"
 	"rollcall/pkg/topics"
 	catalogue "rollcall/schemas/metrics"
@@ -22,7 +23,7 @@ import (
 // Config of the enricher.
 type Config struct {
 	Group            string `name:"group" help:"Consumer group that reads reports.clean." default:"rollcall-enricher"`
-	WindowPastDays   int    `name:"window-past-days" help:"How many days before its receipt a report's day may lie." default:"8"`
+	WindowPastDays   int    `name:"window-past-days" help:"How many days before its receipt a report's day may lie, at most 42." default:"8"`
 	WindowFutureDays int    `name:"window-future-days" help:"How many days after its receipt a report's day may lie." default:"1"`
 }
 
@@ -32,10 +33,10 @@ func (c Config) Validate() error {
 	if c.Group == "" {
 		errs = append(errs, errors.New("enricher.group is empty"))
 	}
-	const year = 366
-	if c.WindowPastDays < 0 || c.WindowPastDays > year {
-		errs = append(errs, fmt.Errorf("enricher.window_past_days is %d, want 0 to %d", c.WindowPastDays, year))
+	if c.WindowPastDays < 0 || c.WindowPastDays > retention.MaxWindowDays {
+		errs = append(errs, fmt.Errorf("enricher.window_past_days is %d, want 0 to %d: an older day may be frozen before its report has landed", c.WindowPastDays, retention.MaxWindowDays))
 	}
+	const year = 366
 	if c.WindowFutureDays < 0 || c.WindowFutureDays > year {
 		errs = append(errs, fmt.Errorf("enricher.window_future_days is %d, want 0 to %d", c.WindowFutureDays, year))
 	}

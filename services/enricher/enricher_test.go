@@ -22,6 +22,7 @@ import (
 	"rollcall/pkg/record"
 	"rollcall/pkg/registry"
 	"rollcall/pkg/relay"
+	"rollcall/pkg/retention"
 	"rollcall/pkg/telemetry"
 	"rollcall/pkg/topics"
 	catalogue "rollcall/schemas/metrics"
@@ -294,6 +295,12 @@ func TestReasonsAndFlagsAreDocumented(t *testing.T) {
 func TestValidatesTheConfiguration(t *testing.T) {
 	if err := (Config{Group: "g", WindowPastDays: 8, WindowFutureDays: 1}).Validate(); err != nil {
 		t.Error(err)
+	}
+	if err := (Config{Group: "g", WindowPastDays: retention.MaxWindowDays}).Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := (Config{Group: "g", WindowPastDays: retention.MaxWindowDays + 1}).Validate(); err == nil {
+		t.Error("a window is accepted whose reports may come too late to count")
 	}
 	err := Config{WindowPastDays: -1, WindowFutureDays: 1000}.Validate()
 	for _, field := range []string{"group", "window_past_days", "window_future_days"} {

@@ -37,7 +37,7 @@ type batch struct {
 	samples []record.Usage      // by shard: its first row of state, see writer.canary
 
 	attempt int   // of the step that the writer is at, from 1
-	refused []int // rows of state that ClickHouse refuses for what they hold, ascending
+	refused []int // rows of state that become dead letters, ascending
 }
 
 // partition is one of a topic.

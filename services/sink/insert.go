@@ -27,6 +27,10 @@ var (
 // reasonRefused is the class of a report that ClickHouse refuses for what it holds.
 const reasonRefused = "refused_by_store"
 
+// reasonDayExpired is the class of a report whose day is frozen, or will be before it can
+// be computed: it cannot count any more.
+const reasonDayExpired = "day_expired"
+
 // errNothingAccepted says that ClickHouse refused every row, so that the rows are
 // hardly to blame: the table is.
 var errNothingAccepted = errors.New("ClickHouse accepts no row")

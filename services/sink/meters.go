@@ -72,6 +72,7 @@ func (m *meters) begin(ctx context.Context) {
 	for _, topic := range []string{topics.Usage, topics.DeadLetters} {
 		m.refused(ctx, topic, reasonRefused, 0)
 	}
+	m.refused(ctx, topics.Usage, reasonDayExpired, 0)
 	for _, topic := range []string{topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities} {
 		m.refused(ctx, topic, reasonMalformed, 0)
 	}

@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,5 +20,17 @@ func TestTimelyReports(t *testing.T) {
 	b.refused = []int{0, 1, 5}
 	if inTime, late := b.timely(now.Add(-promptly)); inTime != 2 || late != 1 {
 		t.Errorf("without the refused, %d in time and %d late, want 2 and 1", inTime, late)
+	}
+}
+
+func TestReasonsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/dead-letters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{reasonMalformed, reasonRefused, reasonDayExpired} {
+		if !strings.Contains(string(page), "\n| `"+reason+"` |") {
+			t.Errorf("docs/dead-letters.md has no class %s", reason)
+		}
 	}
 }

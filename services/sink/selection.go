@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 
 	"rollcall/pkg/clickhouse"
@@ -46,6 +48,25 @@ func ofLicences(licences []uuid.UUID, shard, shards int) selection {
 		}
 	}
 	return picked(at)
+}
+
+// since is the selected rows of the first day and later, and the numbers of the others.
+func since(first time.Time, days []time.Time, rows selection) (kept selection, older []int) {
+	for i := range rows.len() {
+		if row := rows.row(i); days[row].Before(first) {
+			older = append(older, row)
+		}
+	}
+	if len(older) == 0 {
+		return rows, nil
+	}
+	at := make([]int, 0, rows.len()-len(older))
+	for i := range rows.len() {
+		if row := rows.row(i); !days[row].Before(first) {
+			at = append(at, row)
+		}
+	}
+	return picked(at), older
 }
 
 // ofPartitions is the rows within ranges whose partition is on that shard.

@@ -3,6 +3,7 @@ package sink
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
@@ -42,6 +43,31 @@ func TestEveryRowHasOneShard(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is kept and what is older are all that was selected, whichever way it was.
+func TestOlderRowsAreLeftOut(t *testing.T) {
+	first := time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC)
+	days := []time.Time{first, first.AddDate(0, 0, -1), first.AddDate(0, 0, 1), first.AddDate(0, 0, -200), first}
+	for name, c := range map[string]struct {
+		rows        selection
+		kept, older []int
+	}{
+		"of one shard":        {whole(5), []int{0, 2, 4}, []int{1, 3}},
+		"of several":          {picked([]int{1, 2, 3}), []int{2}, []int{1, 3}},
+		"none of them is old": {picked([]int{0, 2}), []int{0, 2}, nil},
+		"all of them are old": {picked([]int{1, 3}), nil, []int{1, 3}},
+		"no row":              {whole(0), nil, nil},
+	} {
+		kept, older := since(first, days, c.rows)
+		var rows []int
+		for i := range kept.len() {
+			rows = append(rows, kept.row(i))
+		}
+		if !slices.Equal(rows, c.kept) || !slices.Equal(older, c.older) {
+			t.Errorf("%s: keeps %v and leaves out %v, want %v and %v", name, rows, older, c.kept, c.older)
+		}
+	}
 }
 
 // Receipts of a partition stand on one shard, and what is refused on none.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"rollcall/pkg/record"
+	"rollcall/pkg/rollup"
 	"rollcall/pkg/topics"
 	schema "rollcall/schemas/avro"
 )
@@ -227,6 +228,50 @@ func TestRefusedRowIsFoundByHalving(t *testing.T) {
 	w.eventually("it is a dead letter again", func() bool {
 		return w.count("SELECT count() FROM dead_letters FINAL WHERE source_offset > 12") == 1
 	})
+}
+
+// A report of a day that can no longer be computed would not count, so it has not landed:
+// it is a dead letter, and its receipt says so. Older than its table keeps or not, alone in
+// its batch or among others.
+func TestReportOfAFrozenDayIsADeadLetter(t *testing.T) {
+	w := newWorld(t)
+	first := int32(rollup.FirstLanding(time.Now()).Unix() / 86_400)
+	var letters []record.Usage
+	for n, day := range []int32{first + 1, first - 1, first - 1, first - 53, first + 1} {
+		u := w.usageRecord(n)
+		u.Day = day
+		if day < first {
+			letters = append(letters, u)
+		}
+		w.produce(topics.Usage, 0, nil, encode(t, &u))
+	}
+	w.start(testConfig(), w.conn)
+	w.awaitReceipts(5)
+	alone := w.usageRecord(5)
+	alone.Day = first - 1
+	letters = append(letters, alone)
+	w.produce(topics.Usage, 0, nil, encode(t, &alone))
+	w.awaitReceipts(6)
+	w.eventually("all are committed", func() bool { return w.committed(topics.Usage, 0) == 6 })
+
+	if n := w.count("SELECT count() FROM receipts FINAL WHERE end = 'landed'"); n != 2 {
+		t.Errorf("%d receipts say landed, want 2", n)
+	}
+	for _, u := range letters {
+		if n := w.count("SELECT count() FROM receipts FINAL WHERE end = 'dead_lettered' AND reason = 'day_expired' AND report_id = ? AND licence_id = ?", u.ReportID, u.LicenceID); n != 1 {
+			t.Errorf("day %d: %d receipts of its dead letter", u.Day, n)
+		}
+		if n := w.count("SELECT count() FROM dead_letters FINAL WHERE stage = 'SINK' AND reason = 'day_expired' AND source_topic = 'usage' AND report_id = ?", u.ReportID); n != 1 {
+			t.Errorf("day %d: %d dead letters", u.Day, n)
+		}
+	}
+	if n := w.count("SELECT count() FROM session_days FINAL"); n != 2 {
+		t.Errorf("%d session-days, want 2", n)
+	}
+	w.settle()
+	if n := w.count("SELECT toUInt64(sum(sessions)) FROM licence_day WHERE metric_id = 2 AND source = ''"); n != 2 {
+		t.Errorf("%d sessions count, want 2", n)
+	}
 }
 
 // Where ClickHouse accepts no row at all, no row is to blame.

@@ -145,28 +145,35 @@ func (w *writer) try(ctx context.Context, b *batch, do func(context.Context, *ba
 	return do(ctx, b)
 }
 
-// insertState inserts the session-days of a shard's licences. Rows that ClickHouse
-// refuses for what they hold become dead letters.
+// insertState inserts the session-days of a shard's licences. Rows of days that are too
+// old to count, and those that ClickHouse refuses for what they hold, become dead letters.
 func (w *writer) insertState(ctx context.Context, b *batch, shard int) error {
-	rows := ofLicences(b.state.licence, shard, len(w.deps.ClickHouse))
-	if rows.len() == 0 {
-		return nil
+	// Judged at each try: while ClickHouse is away, days go by.
+	rows, expired := since(rollup.FirstLanding(time.Now()), b.state.day, ofLicences(b.state.licence, shard, len(w.deps.ClickHouse)))
+	var refused []int
+	if rows.len() > 0 {
+		var err error
+		if refused, err = w.sift(ctx, shard, sessionDays, b.state.fields(), rows, b.attempt, w.canary(shard)); err != nil {
+			return err
+		}
+		if len(refused) == 0 && len(expired) == 0 {
+			good := b.samples[shard]
+			w.good[shard] = &good
+		}
 	}
-	refused, err := w.sift(ctx, shard, sessionDays, b.state.fields(), rows, b.attempt, w.canary(shard))
-	if err != nil {
-		return err
-	}
-	for _, row := range refused {
-		b.poison = append(b.poison, b.refusal(row, topics.Usage, reasonRefused, time.Now()))
-		w.meters.refused(ctx, topics.Usage, reasonRefused, 1)
-	}
-	b.refused = append(b.refused, refused...)
-	slices.Sort(b.refused)
-	if len(refused) == 0 {
-		good := b.samples[shard]
-		w.good[shard] = &good
-	}
+	w.refuse(ctx, b, refused, reasonRefused)
+	w.refuse(ctx, b, expired, reasonDayExpired)
 	return nil
+}
+
+// refuse makes dead letters of rows of state.
+func (w *writer) refuse(ctx context.Context, b *batch, rows []int, reason string) {
+	for _, row := range rows {
+		b.poison = append(b.poison, b.refusal(row, topics.Usage, reason, time.Now()))
+		w.meters.refused(ctx, topics.Usage, reason, 1)
+	}
+	b.refused = append(b.refused, rows...)
+	slices.Sort(b.refused)
 }
 
 // canary inserts a row again that ClickHouse has accepted, which changes nothing; nil
