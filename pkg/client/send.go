@@ -90,7 +90,9 @@ type Problem struct {
 
 // Client posts reports. It is safe for concurrent use.
 type Client struct {
-	HTTP *http.Client // nil: http.DefaultClient
+	// HTTP has a timeout of 30 s, or none: the gateway may answer as late as docs/http.md
+	// says. Nil: http.DefaultClient.
+	HTTP *http.Client
 }
 
 // Send posts one report and says what to do next. An error means that no answer

@@ -5,7 +5,7 @@ const p99 = (metric, by = '', where = '') => `histogram_quantile(0.99, sum by (l
 const promises = {
   title: 'Promises',
   panels: [
-    { stat: true, title: 'Not acknowledged, 1 h', unit: 'percentunit', limits: [0.001, 0.0144], about: 'Valid reports that got a 503, of all valid ones. Promised: at most 0.1 % of a month. RollcallAcknowledgementBudget.', asks: { '': 'rollcall:unacknowledged:ratio_rate1h' } },
+    { stat: true, title: 'Not acknowledged, 1 h', unit: 'percentunit', limits: [0.001, 0.0144], about: 'Valid reports that got a 503, or whose clients gave up waiting for the broker, of all valid ones. Promised: at most 0.1 % of a month. RollcallAcknowledgementBudget.', asks: { '': 'rollcall:unacknowledged:ratio_rate1h' } },
     { stat: true, title: 'Not acknowledged, 3 d', unit: 'percentunit', limits: [0.001, 0.006], about: 'The same over three days.', asks: { '': 'rollcall:unacknowledged:ratio_rate3d' } },
     { stat: true, title: 'Late, 1 h', unit: 'percentunit', limits: [0.01, 0.144], about: 'Reports that could be queried later than a minute after their receipt. Promised: at most 1 % of a month. RollcallFreshnessBudget.', asks: { '': 'rollcall:late:ratio_rate1h' } },
     { stat: true, title: 'Late, 3 d', unit: 'percentunit', limits: [0.01, 0.06], about: 'The same over three days.', asks: { '': 'rollcall:late:ratio_rate3d' } },

@@ -36,7 +36,9 @@ const (
 	reasonUnacknowledged     = "not_acknowledged"
 	reasonBrokerDown         = "broker_unavailable"
 	reasonSealing            = "sealing_unavailable"
-	reasonClientGone         = "client_gone" // of metrics only: nobody is there to be answered
+	// reasonClientGone is of metrics only: nobody is there to be answered. The report was whole,
+	// and the broker had not acknowledged it yet; who hangs up earlier is reasonBodyUnreadable.
+	reasonClientGone = "client_gone"
 )
 
 // reasons returns every reason that an answer or a metric of the gateway may have.

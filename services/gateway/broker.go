@@ -129,6 +129,8 @@ func (b *broker) produce(ctx context.Context, x *exchange, now time.Time) error 
 		return errNotAcknowledged
 	case <-ctx.Done():
 		x.abandoned = true
+		// Somebody has to notice the broker although every client hangs up before.
+		time.AfterFunc(b.timeout-b.now().Sub(now), func() { b.unacknowledged(now) })
 		return context.Cause(ctx)
 	}
 }

@@ -162,6 +162,37 @@ func TestOnlyReportsProbe(t *testing.T) {
 	}
 }
 
+// Who hangs up while the broker has not acknowledged is counted as that. When the time for
+// that is over, the broker counts as down although nobody has waited so long.
+func TestClientsThatWaitTooShortly(t *testing.T) {
+	b := start(t, impatient)
+	held, release := b.hold()
+	ctx, hangUp := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		response, err := b.http.Do(b.request(avroOf(t, testReport())).WithContext(ctx))
+		if err == nil {
+			err = response.Body.Close()
+		}
+		gone <- err
+	}()
+	<-held
+	hangUp()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Fatalf("answered before the acknowledgement: %v", err)
+	}
+	outcomes := b.service.instruments.outcomes
+	b.eventually("the hang-up is counted", func() bool { return outcomes[reasonClientGone].Load() == 1 })
+	b.eventually("the broker counts as down", b.service.broker.down.Load)
+	for reason, n := range outcomes {
+		if n := n.Load(); reason != reasonClientGone && n != 0 {
+			t.Errorf("%d counted as %q", n, reason)
+		}
+	}
+	release()
+	b.eventually("it acknowledges again", func() bool { return !b.service.broker.down.Load() })
+}
+
 func TestBacklog(t *testing.T) {
 	b := start(t, config(func(c *Config) { c.MaxBufferedRecords = 1 }))
 	held, release := b.hold()

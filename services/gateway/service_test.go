@@ -118,6 +118,9 @@ func TestBodyCutOff(t *testing.T) {
 	if got := exchangeRaw(t, conn, ""); got.status != http.StatusBadRequest || got.problem.Reason != reasonBodyUnreadable {
 		t.Errorf("%d %s", got.status, got.body)
 	}
+	if n := b.service.instruments.outcomes[reasonClientGone].Load(); n != 0 {
+		t.Error("who hangs up within the body counts as one who waited for the broker")
+	}
 	b.records(0)
 }
 

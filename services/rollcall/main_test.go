@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -70,6 +71,23 @@ func model(t *testing.T) *kong.Application {
 		t.Fatal(err)
 	}
 	return parser.Model
+}
+
+// What sends reports waits for as long as docs/http.md asks for: until the gateway's body
+// and the broker's acknowledgement are late.
+func TestSendOutwaitsTheGateway(t *testing.T) {
+	defaults := map[string]time.Duration{}
+	for _, command := range model(t).Children {
+		for _, flag := range command.Flags {
+			if d, err := time.ParseDuration(flag.Default); err == nil {
+				defaults[command.Name+" "+flag.Name] = d
+			}
+		}
+	}
+	send, body, ack := defaults["send timeout"], defaults["gateway gateway.body-timeout"], defaults["gateway gateway.ack-timeout"]
+	if body == 0 || ack == 0 || send < body+ack {
+		t.Errorf("rollcall send waits %v, the gateway %v and %v", send, body, ack)
+	}
 }
 
 // Every command says what it does, shows an example that this grammar takes, and
