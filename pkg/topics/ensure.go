@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Settings of a difference that are no topic configs.
@@ -114,16 +115,18 @@ func compare(ctx context.Context, admin *kadm.Client, spec Spec, detail kadm.Top
 	}
 	want := spec.Configs()
 	for _, key := range slices.Sorted(maps.Keys(want)) {
-		value, known := have[key]
+		setting, known := have[key]
 		// The development broker has no unclean elections, and no such setting.
-		if known && value != want[key] {
+		if value := setting.MaybeValue(); known && value != want[key] {
 			differ(key, want[key], value)
 		}
 	}
 	return differences, nil
 }
 
-func configs(ctx context.Context, admin *kadm.Client, topic string) (map[string]string, error) {
+// configs returns the settings that are in force for a topic, those that it has from its
+// brokers included.
+func configs(ctx context.Context, admin *kadm.Client, topic string) (map[string]kadm.Config, error) {
 	resources, err := admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("read settings of topic %s: %w", topic, err)
@@ -135,15 +138,15 @@ func configs(ctx context.Context, admin *kadm.Client, topic string) (map[string]
 	if err != nil {
 		return nil, fmt.Errorf("read settings of topic %s: %w", topic, err)
 	}
-	values := make(map[string]string, len(resource.Configs))
+	all := make(map[string]kadm.Config, len(resource.Configs))
 	for _, config := range resource.Configs {
-		values[config.Key] = config.MaybeValue()
+		all[config.Key] = config
 	}
-	return values, nil
+	return all, nil
 }
 
 // Ensure creates the topics that are absent and corrects the settings of those that
-// are there; done twice, it changes nothing the second time. Partitions are only
+// are there, also where a topic has the right one by a default of its brokers; done twice, it changes nothing the second time. Partitions are only
 // ever added, and never where their number is fixed; copies are not moved. What it may not
 // change it returns, after everything else is done, as a *DifferencesError.
 func Ensure(ctx context.Context, admin *kadm.Client, o Options) error {
@@ -155,14 +158,23 @@ func Ensure(ctx context.Context, admin *kadm.Client, o Options) error {
 	for _, spec := range Specs(o) {
 		specs[spec.Name] = spec
 	}
+	old := maps.Clone(specs) // that were there before
 	var refused []Difference
 	for _, d := range differences {
+		if d.Setting == settingTopic {
+			delete(old, d.Topic)
+		}
 		done, err := apply(ctx, admin, specs[d.Topic], d, o)
 		if err != nil {
 			return fmt.Errorf("apply to topic %s: %s: %w", d.Topic, d.Setting, err)
 		}
 		if !done {
 			refused = append(refused, d)
+		}
+	}
+	for _, spec := range old {
+		if err := pin(ctx, admin, spec); err != nil {
+			return err
 		}
 	}
 	if err := settle(ctx, admin, o, refused); err != nil {
@@ -223,16 +235,42 @@ func apply(ctx context.Context, admin *kadm.Client, spec Spec, d Difference, o O
 		}
 		return true, responses.Error()
 	}
-	responses, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: d.Setting, Value: &d.Want}}, spec.Name)
+	return true, alter(ctx, admin, spec.Name, kadm.AlterConfig{Op: kadm.SetConfig, Name: d.Setting, Value: &d.Want})
+}
+
+// pin sets on the topic itself what it has right from its brokers only: a default of
+// theirs that is changed later must not change it.
+func pin(ctx context.Context, admin *kadm.Client, spec Spec) error {
+	have, err := configs(ctx, admin, spec.Name)
 	if err != nil {
-		return false, err
+		return err
+	}
+	var unset []kadm.AlterConfig
+	for key, value := range spec.Configs() {
+		if setting, known := have[key]; known && setting.Source != kmsg.ConfigSourceDynamicTopicConfig {
+			unset = append(unset, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
+		}
+	}
+	if len(unset) == 0 {
+		return nil
+	}
+	if err := alter(ctx, admin, spec.Name, unset...); err != nil {
+		return fmt.Errorf("apply to topic %s what it has from its brokers: %w", spec.Name, err)
+	}
+	return nil
+}
+
+func alter(ctx context.Context, admin *kadm.Client, topic string, settings ...kadm.AlterConfig) error {
+	responses, err := admin.AlterTopicConfigs(ctx, settings, topic)
+	if err != nil {
+		return err
 	}
 	for _, response := range responses {
 		if response.Err != nil {
-			return false, response.Err
+			return response.Err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 func create(ctx context.Context, admin *kadm.Client, spec Spec, o Options) error {

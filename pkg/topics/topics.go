@@ -99,15 +99,16 @@ func (s Spec) Configs() map[string]string {
 		"min.insync.replicas":            strconv.Itoa(s.minInSync),
 		"unclean.leader.election.enable": "false",
 	}
-	switch {
-	case s.Compact:
+	if s.Compact {
 		configs["cleanup.policy"] = "compact"
-	case s.Retention == Forever:
-		// A bound on bytes that the brokers have by default would delete too.
-		configs["retention.ms"], configs["retention.bytes"] = "-1", "-1"
-	default:
+		return configs
+	}
+	configs["retention.ms"] = "-1"
+	if s.Retention != Forever {
 		configs["retention.ms"] = milliseconds(s.Retention)
 	}
+	// A bound on bytes that the brokers have by default would delete what nobody has read.
+	configs["retention.bytes"] = "-1"
 	return configs
 }
 

@@ -104,7 +104,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]map[string]string{
-		Raw:       {"cleanup.policy": "delete", "retention.ms": "2592000000", "segment.ms": "86400000", "max.message.bytes": "2097152", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
+		Raw:       {"cleanup.policy": "delete", "retention.ms": "2592000000", "segment.ms": "86400000", "max.message.bytes": "2097152", "message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1", "retention.bytes": "-1"},
 		Usage:     {"cleanup.policy": "delete", "retention.ms": "691200000"},
 		Licences:  {"cleanup.policy": "compact"},
 		AccessLog: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
@@ -114,14 +114,15 @@ func TestSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 		for key, value := range want {
-			if have[key] != value {
-				t.Errorf("%s: %s is %s, want %s", topic, key, have[key], value)
+			setting := have[key]
+			if setting.MaybeValue() != value {
+				t.Errorf("%s: %s is %s, want %s", topic, key, setting.MaybeValue(), value)
 			}
 		}
 	}
 	for _, spec := range Specs(options) {
-		if bytes := spec.Configs()["retention.bytes"]; spec.Name == AccessLog && bytes != "-1" {
-			t.Errorf("%s: a default bound of %q bytes would delete it", spec.Name, bytes)
+		if bytes := spec.Configs()["retention.bytes"]; !spec.Compact && bytes != "-1" {
+			t.Errorf("%s: a default bound of the brokers would delete it, with %q bytes here", spec.Name, bytes)
 		}
 		if spec.Configs()["unclean.leader.election.enable"] != "false" {
 			t.Errorf("%s allows unclean elections", spec.Name)
@@ -160,6 +161,73 @@ func TestEnsureCorrects(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := Check(ctx, admin, more); err != nil {
+		t.Error(err)
+	}
+}
+
+// A topic of an older release has what is right by a default of its brokers. That is no
+// difference; it becomes the topic's own all the same, before the default changes.
+func TestEnsurePinsDefaults(t *testing.T) {
+	admin := newCluster(t, 1)
+	ctx := t.Context()
+	older := map[string]*string{}
+	for key, value := range Specs(options)[0].Configs() {
+		if key != "retention.bytes" {
+			older[key] = &value
+		}
+	}
+	if _, err := admin.CreateTopic(ctx, 4, 1, older, Raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(ctx, admin, options, Raw); err != nil {
+		t.Errorf("the topic of an older release: %v", err)
+	}
+	if err := Ensure(ctx, admin, options); err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range Specs(options) {
+		have, err := configs(ctx, admin, spec.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key := range spec.Configs() {
+			if setting, known := have[key]; known && setting.Source != kmsg.ConfigSourceDynamicTopicConfig {
+				t.Errorf("%s: %s is %s by %s", spec.Name, key, setting.MaybeValue(), setting.Source)
+			}
+		}
+	}
+}
+
+// A bound on bytes deletes reports before their time, wherever it is.
+func TestABoundOnBytesIsADifference(t *testing.T) {
+	admin := newCluster(t, 1)
+	ctx := t.Context()
+	if err := Ensure(ctx, admin, options); err != nil {
+		t.Fatal(err)
+	}
+	bound := "1073741824"
+	want := map[Difference]bool{}
+	for _, topic := range []string{Raw, Clean, Usage, Identities, DeadLetters, AccessLog} {
+		if _, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.bytes", Value: &bound}}, topic); err != nil {
+			t.Fatal(err)
+		}
+		want[Difference{topic, "retention.bytes", "-1", bound}] = true
+	}
+	have, err := Differences(ctx, admin, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[Difference]bool{}
+	for _, d := range have {
+		found[d] = true
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
+	}
+	if err := Ensure(ctx, admin, options); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(ctx, admin, options); err != nil {
 		t.Error(err)
 	}
 }
