@@ -42,6 +42,11 @@ type Partition struct {
 	Missing   int64            `json:"missing"`      // offsets that neither a receipt nor a proven range accounts for
 	// MissingRanges are the first of those, at most maxRanges.
 	MissingRanges []Range `json:"missing_ranges,omitempty"`
+	// Expired counts offsets before First that the topic has lost before they had a
+	// receipt, as far back as ClickHouse can tell: their reports are lost.
+	Expired int64 `json:"expired"`
+	// ExpiredRanges are the first of those, at most maxRanges.
+	ExpiredRanges []Range `json:"expired_ranges,omitempty"`
 }
 
 // Report is the outcome of an audit.
@@ -50,16 +55,17 @@ type Report struct {
 	Partitions []Partition      `json:"partitions"`
 	Offsets    int64            `json:"offsets"` // looked at, over all partitions
 	Missing    int64            `json:"missing"`
+	Expired    int64            `json:"expired"`
 	Ends       map[string]int64 `json:"ends"`
 	// StateMissing counts session-days that are absent, or older than a receipt says
 	// that has landed; days that are frozen are left out.
 	StateMissing int64 `json:"state_missing"`
 }
 
-// OK reports whether nothing is missing.
-func (r *Report) OK() bool { return r.Missing == 0 && r.StateMissing == 0 }
+// OK reports whether nothing is missing, and nothing has expired before it had an end.
+func (r *Report) OK() bool { return r.Missing == 0 && r.Expired == 0 && r.StateMissing == 0 }
 
-// maxRanges bounds the missing ranges that a report lists for a partition.
+// maxRanges bounds the ranges of a kind that a report lists for a partition.
 const maxRanges = 20
 
 // Audit compares reports.raw, as far as it reaches now, with the receipts. What is
@@ -80,6 +86,7 @@ func Audit(ctx context.Context, admin *kadm.Client, conn driver.Conn, opts Optio
 		report.Partitions = append(report.Partitions, p)
 		report.Offsets += p.End - p.First
 		report.Missing += p.Missing
+		report.Expired += p.Expired
 		for end, n := range p.Ends {
 			report.Ends[end] += n
 		}
@@ -132,6 +139,11 @@ func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *P
 	if err != nil {
 		return err
 	}
+	gone, err := expired(ctx, conn, topic, p, covered)
+	if err != nil {
+		return err
+	}
+	p.Expired, p.ExpiredRanges = tally(gone)
 	for _, gap := range gaps(covered, p.First, p.End) {
 		receipts, err := received(ctx, conn, topic, p.Partition, gap)
 		if err != nil {
@@ -140,12 +152,7 @@ func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *P
 		covered = append(covered, receipts...)
 	}
 	covered = merge(covered)
-	for _, gap := range gaps(covered, p.First, p.End) {
-		p.Missing += gap.Last - gap.First + 1
-		if len(p.MissingRanges) < maxRanges {
-			p.MissingRanges = append(p.MissingRanges, gap)
-		}
-	}
+	p.Missing, p.MissingRanges = tally(gaps(covered, p.First, p.End))
 	if p.Ends, err = countEnds(ctx, conn, topic, p); err != nil {
 		return err
 	}
@@ -153,6 +160,15 @@ func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *P
 		return nil
 	}
 	return keep(ctx, conn, topic, p, covered)
+}
+
+// tally counts the offsets of ranges, and returns as many of those as a report lists.
+func tally(ranges []Range) (int64, []Range) {
+	var offsets int64
+	for _, r := range ranges {
+		offsets += r.Last - r.First + 1
+	}
+	return offsets, ranges[:min(len(ranges), maxRanges)]
 }
 
 // merge sorts ranges and joins those that touch or overlap.

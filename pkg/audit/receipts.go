@@ -90,21 +90,23 @@ func countEnds(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partit
 
 // keep writes down how far the offsets are accounted for without a gap, from the
 // first that the topic still has. Single receipts outlive the topic's records, so
-// what lies behind a gap needs no range yet.
+// what lies behind a gap needs no range yet. Where the first offset itself is missing the
+// range is empty, and its last offset the one before: it says that an audit began there,
+// so that what expires from there on is not forgotten.
 func keep(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, covered []Range) error {
 	if p.First >= p.End {
 		return nil
 	}
+	proof := Range{First: p.First, Last: p.First - 1}
 	for _, r := range covered {
-		if r.First > p.First || r.Last < p.First {
-			continue
+		if r.First <= p.First && r.Last >= p.First {
+			proof = r
 		}
-		const insert = `INSERT INTO receipt_ranges (topic_id, partition, first_offset, last_offset, proven_at)
-			SELECT {topic:UUID}, {partition:Int32}, {first:Int64}, {last:Int64}, now64(3, 'UTC')`
-		if err := conn.Exec(clickhouse.Foreground(ctx), insert, named(topic, p.Partition, chgo.Named("first", r.First), chgo.Named("last", r.Last))...); err != nil {
-			return fmt.Errorf("keep the proven range: %w", err)
-		}
-		return nil
+	}
+	const insert = `INSERT INTO receipt_ranges (topic_id, partition, first_offset, last_offset, proven_at)
+		SELECT {topic:UUID}, {partition:Int32}, {first:Int64}, {last:Int64}, now64(3, 'UTC')`
+	if err := conn.Exec(clickhouse.Foreground(ctx), insert, named(topic, p.Partition, chgo.Named("first", proof.First), chgo.Named("last", proof.Last))...); err != nil {
+		return fmt.Errorf("keep the proven range: %w", err)
 	}
 	return nil
 }

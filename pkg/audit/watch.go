@@ -34,8 +34,8 @@ type Watcher struct {
 // NewWatcher returns a watcher; opts.Ends is its own to set.
 func NewWatcher(admin *kadm.Client, conn driver.Conn, opts Options, tel telemetry.Telemetry) (*Watcher, error) {
 	w := &Watcher{admin: admin, conn: conn, opts: opts, tel: tel, audited: time.Now()}
-	var errs [4]error
-	var missing, state metric.Int64ObservableGauge
+	var errs [5]error
+	var missing, expired, state metric.Int64ObservableGauge
 	var age metric.Float64ObservableGauge
 	missing, errs[0] = tel.Meter.Int64ObservableGauge("rollcall.audit.missing", metric.WithUnit("{offset}"),
 		metric.WithDescription("Offsets of reports.raw without a receipt, of those that have had the time to get one."))
@@ -43,21 +43,24 @@ func NewWatcher(admin *kadm.Client, conn driver.Conn, opts Options, tel telemetr
 		metric.WithDescription("Session-days of which a receipt says more than they hold."))
 	age, errs[2] = tel.Meter.Float64ObservableGauge("rollcall.audit.age", metric.WithUnit("s"),
 		metric.WithDescription("Time since the last audit that succeeded, or since the start."))
+	expired, errs[3] = tel.Meter.Int64ObservableGauge("rollcall.audit.expired", metric.WithUnit("{offset}"),
+		metric.WithDescription("Offsets that reports.raw has lost before they had a receipt, as far back as ClickHouse can tell."))
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("watch receipts: %w", err)
 	}
-	_, errs[3] = tel.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, errs[4] = tel.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		o.ObserveFloat64(age, time.Since(w.audited).Seconds())
 		if w.report != nil {
 			o.ObserveInt64(missing, w.report.Missing)
+			o.ObserveInt64(expired, w.report.Expired)
 			o.ObserveInt64(state, w.report.StateMissing)
 		}
 		return nil
-	}, missing, state, age)
-	if errs[3] != nil {
-		return nil, fmt.Errorf("watch receipts: %w", errs[3])
+	}, missing, expired, state, age)
+	if errs[4] != nil {
+		return nil, fmt.Errorf("watch receipts: %w", errs[4])
 	}
 	return w, nil
 }
@@ -98,7 +101,7 @@ func (w *Watcher) look(ctx context.Context) error {
 	defer w.mu.Unlock()
 	w.report, w.audited = report, time.Now()
 	if !report.OK() {
-		w.tel.Logger.ErrorContext(ctx, "receipts are missing", "topic", topics.Raw, "offsets", report.Missing, "session_days", report.StateMissing)
+		w.tel.Logger.ErrorContext(ctx, "receipts are missing", "topic", topics.Raw, "offsets", report.Missing, "expired", report.Expired, "session_days", report.StateMissing)
 	}
 	return nil
 }

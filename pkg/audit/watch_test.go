@@ -44,25 +44,29 @@ func TestWatcherGivesReportsOneLook(t *testing.T) {
 		}
 		return values
 	}
-	want := func(offsets int64) map[string]int64 {
-		return map[string]int64{"rollcall.audit.missing": offsets, "rollcall.audit.state_missing": 0}
+	want := func(offsets, expired int64) map[string]int64 {
+		return map[string]int64{"rollcall.audit.missing": offsets, "rollcall.audit.expired": expired, "rollcall.audit.state_missing": 0}
 	}
-	if diff := cmp.Diff(want(0), look()); diff != "" {
+	if diff := cmp.Diff(want(0, 0), look()); diff != "" {
 		t.Errorf("first look: %s", diff)
 	}
-	if diff := cmp.Diff(want(4), look()); diff != "" {
+	if diff := cmp.Diff(want(4, 0), look()); diff != "" {
 		t.Errorf("second look, no receipts: %s", diff)
 	}
 	w.receipts(receipt{partition: 0, offset: 0}, receipt{partition: 0, offset: 2}, receipt{partition: 1, offset: 0})
-	if diff := cmp.Diff(want(1), look()); diff != "" {
+	if diff := cmp.Diff(want(1, 0), look()); diff != "" {
 		t.Errorf("one receipt is missing: %s", diff)
 	}
 	w.receipts(receipt{partition: 0, offset: 1})
 	w.produce(kgo.Record{Topic: topics.Raw, Partition: 1})
-	if diff := cmp.Diff(want(0), look()); diff != "" {
+	if diff := cmp.Diff(want(0, 0), look()); diff != "" {
 		t.Errorf("one record is new: %s", diff)
 	}
-	if diff := cmp.Diff(want(1), look()); diff != "" {
+	if diff := cmp.Diff(want(1, 0), look()); diff != "" {
 		t.Errorf("it has had its look: %s", diff)
+	}
+	w.expire(1, 2)
+	if diff := cmp.Diff(want(0, 1), look()); diff != "" {
+		t.Errorf("the topic has lost it: %s", diff)
 	}
 }

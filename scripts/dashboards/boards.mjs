@@ -32,7 +32,7 @@ const pipeline = {
         { title: 'Conditions that fail', about: 'Of readiness, by class: hold, keys, sealing, broker, clickhouse, commit, registry, durability, consume.', asks: { '{{rollcall_condition}}': 'sum by (rollcall_condition) (rollcall_condition_failing)' } },
         { title: 'Dead letters a second', about: 'By class: docs/dead-letters.md.', stack: true, asks: { '{{rollcall_reason}}': 'rollcall:dead_letters:rate5m' } },
         { title: 'Tried again a second', about: 'Steps of inserts, and records of stages, that failed and are tried again.', asks: { 'stage: {{messaging_destination_name}}': 'sum by (messaging_destination_name) (rate(rollcall_relay_retries_total[$__rate_interval]))', 'insert: {{rollcall_table}}': 'sum by (rollcall_table) (rate(rollcall_sink_retries_total[$__rate_interval]))' } },
-        { stat: true, title: 'Receipts missing', limits: [1, 1], about: 'Acknowledged reports without an end, as the running audit sees them. RollcallReceiptsMissing.', asks: { '': 'max(rollcall_audit_missing) + max(rollcall_audit_state_missing)' } },
+        { stat: true, title: 'Receipts missing', limits: [1, 1], about: 'Acknowledged reports without an end, as the running audit sees them. RollcallReceiptsMissing.', asks: { '': 'max(rollcall_audit_missing) + max(rollcall_audit_state_missing) + (max(rollcall_audit_expired) or vector(0))' } },
       ],
     },
     {

@@ -31,13 +31,14 @@ type auditCommand struct {
 func (auditCommand) Help() string {
 	return page("Proves from receipts that each offset of reports.raw has its end: landed, dead-lettered, suppressed or "+
 		"erased. What is still on its way counts as missing: with --wait it has some time to arrive, and what comes meanwhile "+
-		"is not looked at, so that a pipeline under load passes. Proven ranges are kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
+		"is not looked at, so that a pipeline under load passes. Offsets that the topic has lost before they had an end are told as expired, "+
+		"for as long as receipts would be kept. Proven ranges are kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
 		"before, so that what is on its way is not missing.", []string{
 		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
 		"rollcall audit --wait 10m",
-		"rollcall audit --output json | jq .missing",
+		"rollcall audit --output json | jq '.missing, .expired'",
 		"rollcall audit --every 10m --private.listen :9464",
-	}, "offsets without an end, or landed receipts without their state")
+	}, "offsets without an end, in the topic or expired, or landed receipts without their state")
 }
 
 func (c *auditCommand) Run(ctx context.Context, a *app) error {
@@ -109,22 +110,33 @@ func (c *auditCommand) watch(ctx context.Context, around surroundings) (err erro
 }
 
 func auditTable(w *columns, report *audit.Report) {
-	w.row("PARTITION", "OFFSETS", "ENDS", "MISSING", "FIRST MISSING")
+	w.row("PARTITION", "OFFSETS", "ENDS", "MISSING", "FIRST MISSING", "EXPIRED", "FIRST EXPIRED")
 	for _, p := range report.Partitions {
-		var ends, missing []string
+		var ends []string
 		for _, end := range slices.Sorted(maps.Keys(p.Ends)) {
 			ends = append(ends, fmt.Sprintf("%d %s", p.Ends[end], end))
 		}
-		for _, r := range p.MissingRanges {
-			missing = append(missing, fmt.Sprintf("%d-%d", r.First, r.Last))
-		}
-		w.row(p.Partition, fmt.Sprintf("%d to %d", p.First, p.End), strings.Join(ends, ", "), p.Missing, strings.Join(missing, ", "))
+		w.row(p.Partition, fmt.Sprintf("%d to %d", p.First, p.End), strings.Join(ends, ", "),
+			p.Missing, rangesLine(p.MissingRanges), p.Expired, rangesLine(p.ExpiredRanges))
 	}
 	w.row()
 	w.row(auditLine(report))
 }
 
+// rangesLine lists ranges, both ends included.
+func rangesLine(ranges []audit.Range) string {
+	texts := make([]string, len(ranges))
+	for i, r := range ranges {
+		texts[i] = fmt.Sprintf("%d-%d", r.First, r.Last)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // auditLine is the audit's one line.
 func auditLine(report *audit.Report) string {
-	return fmt.Sprintf("%d offsets audited, %d missing, %d session-days without their state", report.Offsets, report.Missing, report.StateMissing)
+	line := fmt.Sprintf("%d offsets audited, %d missing, %d session-days without their state", report.Offsets, report.Missing, report.StateMissing)
+	if report.Expired > 0 {
+		line += fmt.Sprintf("; %d have expired without an end: their reports are lost", report.Expired)
+	}
+	return line
 }
