@@ -1,5 +1,5 @@
-// Package rewind lets the pipeline read again what a ClickHouse that was restored from a
-// backup does not hold.
+// Package rewind lets the pipeline read again what ClickHouse does not hold: it was
+// restored from a backup, or a group was moved past what it had not read.
 //
 // Its receipts say up to where it holds each partition of reports.raw, so no operator
 // needs to know when the backup was taken. The anonymizer's group is set back to there:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -45,7 +46,7 @@ func (a *alertsRun) faults() []fault {
 		{what: "today's key of addresses is destroyed", within: 40 * time.Second, cause: a.destroyDay, alerts: []string{"RollcallKeyDestroyed" + w}},
 		{what: "the anonymizer stops, and its group is moved past what it had not read", within: 20 * time.Second, cause: a.skipReports,
 			alerts: []string{"RollcallServiceDown" + c}, mend: a.startAnonymizer},
-		{what: "reports were skipped", within: 100 * time.Second, cause: none, alerts: []string{"RollcallReceiptsMissing" + c}},
+		{what: "reports were skipped", within: 100 * time.Second, cause: none, alerts: []string{"RollcallReceiptsMissing" + c}, mend: a.rewind},
 		{what: "a record of a newer release in reports.clean", within: 30 * time.Second, cause: a.newerRecord, alerts: []string{"RollcallPartitionHeld" + c}},
 		{what: "terms of a newer release in the registry", within: 30 * time.Second, cause: a.newerTerms, alerts: []string{"RollcallRegistryUnreadable" + c}},
 		{what: "a tenth of the reports come", within: 90 * time.Second, cause: a.loadOf(alertsRate / 10), alerts: []string{"RollcallReportsFewer" + w}},
@@ -259,6 +260,38 @@ func (a *alertsRun) skipReports(ctx context.Context) error {
 		return fmt.Errorf("move the group: %w", err)
 	}
 	return nil
+}
+
+// rewind does as the runbook says, and waits until the audit is complete and its alert ends.
+func (a *alertsRun) rewind(ctx context.Context) error {
+	processes := append(slices.Clone(a.cluster.Service(testbed.Anonymizer)), a.cluster.Service(testbed.Sink)...)
+	for _, process := range processes {
+		if err := process.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := a.cluster.Command(ctx, "rewind"); err != nil {
+		return err
+	}
+	for _, process := range processes {
+		if err := process.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := a.cluster.Command(ctx, "audit", "--wait", "2m"); err != nil {
+		a.wrong("the audit after the rewind: %v", err)
+	}
+	ending, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := until(ending, 250*time.Millisecond, func() (bool, error) {
+		firing, err := a.prometheus.firing(ending)
+		_, on := firing["RollcallReceiptsMissing/critical"]
+		return !on, err
+	})
+	if err != nil {
+		a.wrong("RollcallReceiptsMissing does not end although the rewind has had all read: %v", err)
+	}
+	return ctx.Err()
 }
 
 func (a *alertsRun) startAnonymizer(ctx context.Context) error {
