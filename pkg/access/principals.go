@@ -95,11 +95,26 @@ func Principals() []Principal {
 			{Topic, topics.Raw, []string{Read, Write}, "puts sealed records back, unchanged"}, read(topics.DeadLetters, "which to put back"),
 			{Group, GroupReplay, []string{Read}, "remembers which were put back"},
 		}},
-		{"auditor", "rollcall audit, rollcall access-log verify", []Permission{
-			{Topic, topics.Raw, []string{Describe}, "how far the topic reaches"}, read(topics.AccessLog, "checks the chain"),
-		}},
+		{"auditor", "rollcall audit, rollcall access-log verify", audits()},
 		{"administrator", "rollcall topics apply", administrates()},
 	}
+}
+
+// audits are the rights to see how far reports.raw reaches, to read the access log, and
+// to see whether any topic is held so that it could lose records.
+func audits() []Permission {
+	var permissions []Permission
+	for _, name := range allTopics() {
+		p := Permission{Topic, name, []string{Describe, DescribeConfigs}, "whether it could lose records"}
+		switch name {
+		case topics.Raw:
+			p.Why = "how far the topic reaches; whether it could lose records"
+		case topics.AccessLog:
+			p.Operations, p.Why = []string{Read, DescribeConfigs}, "checks the chain; whether it could lose records"
+		}
+		permissions = append(permissions, p)
+	}
+	return permissions
 }
 
 // administrates are the rights to make and change topics, and to see who may do what.

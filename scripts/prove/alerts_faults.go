@@ -22,6 +22,7 @@ import (
 // budgets first, which stay burnt for long; what cannot be mended last.
 func (a *alertsRun) faults() []fault {
 	const c, w = "/critical", "/warning"
+	const unclean, bytes = "unclean.leader.election.enable", "retention.bytes"
 	none := func(context.Context) error { return nil }
 	return []fault{
 		{what: "no licence is registered", alerts: []string{"RollcallRegistryEmpty" + w}, within: time.Minute, cause: none, mend: a.register},
@@ -37,7 +38,8 @@ func (a *alertsRun) faults() []fault {
 		{what: "a report of a newer client", within: 20 * time.Second, cause: a.newerReport, alerts: []string{"RollcallUnknownSchema" + w}},
 		{what: "somebody writes to reports.raw", within: 20 * time.Second, cause: a.forgedRecord, alerts: []string{"RollcallReportsDamaged" + c}},
 		{what: "clients that send slowly fill the gateway", within: 20 * time.Second, cause: a.slowClients, alerts: []string{"RollcallGatewaySaturated" + w}},
-		{what: "a setting of reports.raw is weakened", within: time.Minute, cause: a.weaken("true"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.weaken("false")},
+		{what: "a setting of reports.raw is weakened", within: time.Minute, cause: a.set(topics.Raw, unclean, "true"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Raw, unclean, "false")},
+		{what: "a topic behind it is bounded in bytes", within: time.Minute, cause: a.set(topics.Usage, bytes, "1099511627776"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Usage, bytes, "-1")},
 		{what: "an enricher with little memory", within: 40 * time.Second, cause: a.starve, alerts: []string{"RollcallMemory" + w}, mend: a.feed},
 		{what: "an enricher is killed again and again", within: 15 * time.Second, cause: a.restarts, alerts: []string{"RollcallRestarts" + c}},
 		{what: "nobody makes keys, and an old one stays", within: 100 * time.Second, cause: a.neglectKeys,
@@ -161,17 +163,42 @@ func (a *alertsRun) slowClients(ctx context.Context) error {
 	return nil
 }
 
-func (a *alertsRun) weaken(unclean string) func(context.Context) error {
+func (a *alertsRun) set(topic, setting, value string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		answers, err := a.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "unclean.leader.election.enable", Value: &unclean}}, topics.Raw)
+		answers, err := a.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: setting, Value: &value}}, topic)
 		if err != nil {
-			return fmt.Errorf("alter %s: %w", topics.Raw, err)
+			return fmt.Errorf("alter %s: %w", topic, err)
 		}
 		for _, answer := range answers {
 			err = errors.Join(err, answer.Err)
 		}
 		return err
 	}
+}
+
+// strengthen sets it right and waits until the alert ends.
+func (a *alertsRun) strengthen(topic, setting, value string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := a.set(topic, setting, value)(ctx); err != nil {
+			return err
+		}
+		return a.ends(ctx, "RollcallTopicWeak/critical")
+	}
+}
+
+// ends waits until an alert does, whose fault is mended.
+func (a *alertsRun) ends(ctx context.Context, id string) error {
+	ending, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := until(ending, 250*time.Millisecond, func() (bool, error) {
+		firing, err := a.prometheus.firing(ending)
+		_, on := firing[id]
+		return !on, err
+	})
+	if err != nil {
+		a.wrong("%s does not end although its fault is mended: %v", id, err)
+	}
+	return ctx.Err()
 }
 
 func (a *alertsRun) enricher() *testbed.Process { return a.cluster.Service(testbed.Enricher)[0] }
@@ -281,17 +308,7 @@ func (a *alertsRun) rewind(ctx context.Context) error {
 	if _, err := a.cluster.Command(ctx, "audit", "--wait", "2m"); err != nil {
 		a.wrong("the audit after the rewind: %v", err)
 	}
-	ending, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	err := until(ending, 250*time.Millisecond, func() (bool, error) {
-		firing, err := a.prometheus.firing(ending)
-		_, on := firing["RollcallReceiptsMissing/critical"]
-		return !on, err
-	})
-	if err != nil {
-		a.wrong("RollcallReceiptsMissing does not end although the rewind has had all read: %v", err)
-	}
-	return ctx.Err()
+	return a.ends(ctx, "RollcallReceiptsMissing/critical")
 }
 
 func (a *alertsRun) startAnonymizer(ctx context.Context) error {

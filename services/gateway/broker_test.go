@@ -340,6 +340,19 @@ func TestWeakTopicEndsReadiness(t *testing.T) {
 	if !b.service.broker.judge(t.Context(), admin, b.checks) || !b.ready() {
 		t.Errorf("it does not become ready again: %v", b.checks.Failing())
 	}
+	// So is one whose records go before anybody has read them.
+	whole := topics.Specs(b.cfg.Topics)[0].Configs()
+	for name, value := range map[string]string{"retention.ms": "604800000", "retention.bytes": "1073741824", "cleanup.policy": "compact"} {
+		b.alterTopic(map[string]string{name: value})
+		if b.service.broker.judge(t.Context(), admin, b.checks) || b.ready() {
+			t.Errorf("it stays ready with %s=%s", name, value)
+		}
+		b.alterTopic(map[string]string{name: whole[name]})
+	}
+	b.alterTopic(map[string]string{"retention.ms": "-1"})
+	if !b.service.broker.judge(t.Context(), admin, b.checks) || !b.ready() {
+		t.Errorf("a longer retention loses nothing: %v", b.checks.Failing())
+	}
 	b.cluster.Close()
 	if b.service.broker.judge(t.Context(), admin, b.checks) || !b.ready() {
 		t.Errorf("it turned unready as its settings could not be read: %v", b.checks.Failing())

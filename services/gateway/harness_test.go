@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -86,6 +87,7 @@ func start(t *testing.T, options ...option) *bench {
 	}
 	t.Cleanup(b.cluster.Close)
 	seeds := kgo.SeedBrokers(b.cluster.ListenAddrs()...)
+	b.alterTopic(topics.Specs(b.cfg.Topics)[0].Configs())
 	if b.client, err = kgo.NewClient(append(append(ProducerOptions(b.cfg), seeds), set.client...)...); err != nil {
 		t.Fatal(err)
 	}
@@ -298,4 +300,27 @@ func (b *bench) dial() net.Conn {
 	}
 	b.t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// alterTopic changes settings of reports.raw.
+func (b *bench) alterTopic(settings map[string]string) {
+	b.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	var changes []kadm.AlterConfig
+	for name, value := range settings {
+		if name != "unclean.leader.election.enable" { // this broker has none
+			changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value})
+		}
+	}
+	answers, err := kadm.NewClient(client).AlterTopicConfigs(b.t.Context(), changes, topics.Raw)
+	if err == nil {
+		_, err = answers.On(topics.Raw, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }

@@ -11,16 +11,20 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sync/errgroup"
 
 	"rollcall/pkg/audit"
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/harden"
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/telemetry"
+	"rollcall/pkg/topics"
 )
 
 type auditCommand struct {
 	serviceSections
 	clickhouseSections
+	Topics topics.Options `embed:"" prefix:"topics." group:"Topics"`
 	output
 	Every       time.Duration `help:"Audit again and again with this pause, and serve what is missing as metrics on the private listener, until it is stopped; 0: once." default:"0s"`
 	Wait        time.Duration `help:"Look no further than the topic reaches at the start, and give what is on its way this long to get its receipt; 0: look once, as far as the topic reaches." default:"0s"`
@@ -33,7 +37,7 @@ func (auditCommand) Help() string {
 		"erased. What is still on its way counts as missing: with --wait it has some time to arrive, and what comes meanwhile "+
 		"is not looked at, so that a pipeline under load passes. Offsets that the topic has lost before they had an end are told as expired, "+
 		"for as long as receipts would be kept. Proven ranges are kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
-		"before, so that what is on its way is not missing.", []string{
+		"before, so that what is on its way is not missing, and watches that no topic could lose records by its settings (topics.*; rollcall topics check says it once).", []string{
 		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
 		"rollcall audit --wait 10m",
 		"rollcall audit --output json | jq '.missing, .expired'",
@@ -42,7 +46,7 @@ func (auditCommand) Help() string {
 }
 
 func (c *auditCommand) Run(ctx context.Context, a *app) error {
-	if err := errors.Join(c.Kafka.Validate(), c.ClickHouse.Validate()); err != nil {
+	if err := errors.Join(c.Kafka.Validate(), c.ClickHouse.Validate(), c.Topics.Validate()); err != nil {
 		return usage(err)
 	}
 	switch {
@@ -101,12 +105,19 @@ func (c *auditCommand) watch(ctx context.Context, around surroundings) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	watcher, err := audit.NewWatcher(kadm.NewClient(client), conn, audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing}, around.telemetry)
+	admin := kadm.NewClient(client)
+	watcher, err := audit.NewWatcher(admin, conn, audit.Options{SkipState: c.SkipState, KeepNothing: c.KeepNothing}, around.telemetry)
 	if err != nil {
 		return err
 	}
 	around.started()
-	return watcher.Run(ctx, c.Every)
+	group, watching := errgroup.WithContext(ctx)
+	group.Go(harden.Guard(func() error {
+		newTopicsJudge(admin, c.Topics, around.checks, around.telemetry.Logger).run(watching)
+		return nil
+	}))
+	group.Go(harden.Guard(func() error { return watcher.Run(watching, c.Every) }))
+	return group.Wait()
 }
 
 func auditTable(w *columns, report *audit.Report) {
