@@ -57,7 +57,7 @@ func checkBoundaries(out io.Writer, paths []string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkPods(c.holdings); err != nil {
+		if err := errors.Join(checkPods(c.holdings), c.users.check()); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		}
 		held += len(c.pods)

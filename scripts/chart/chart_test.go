@@ -124,8 +124,8 @@ func TestHoldings(t *testing.T) {
 	right := func() holdings {
 		return holdings{
 			"keys":       pod("keys", claim("master", "m"), claim("gateway", "g"), claim("anonymizer", "a")),
-			"gateway":    pod("gateway", claim("keystore", "g"), secret("kafka-password", "users", "gateway")),
-			"anonymizer": pod("anonymizer", claim("keystore", "a"), secret("kafka-password", "users", "anonymizer")),
+			"gateway":    pod("gateway", claim("keystore", "g"), secret("kafka-password", "users", "gateway"), secret("kafka-ca", "authorities", "ca.crt"), secret("tls", "reports", "tls.crt")),
+			"anonymizer": pod("anonymizer", claim("keystore", "a"), secret("kafka-password", "users", "anonymizer"), secret("kafka-ca", "authorities", "ca.crt"), secret("tls", "reports", "tls.crt")),
 		}
 	}
 	if err := checkPods(right()); err != nil {
@@ -140,7 +140,16 @@ func TestHoldings(t *testing.T) {
 		"another's Secret": {func(h holdings) {
 			h["gateway"].Spec.InitContainers = []core.Container{{Args: []string{"keys", "unpack", "anonymizer"}}}
 		}, "gateway unpacks the keys of anonymizer"},
-		"another's password":    {func(h holdings) { h["gateway"].Spec.Volumes[1] = secret("kafka-password", "users", "anonymizer") }, "mount the same secret users/anonymizer"},
+		"another's password": {func(h holdings) { h["gateway"].Spec.Volumes[1] = secret("kafka-password", "users", "anonymizer") }, "mount the same secret users/anonymizer"},
+		"one volume of keys": {func(h holdings) {
+			h["keys"].Spec.Volumes[1] = claim("gateway", "m")
+			h["gateway"].Spec.Volumes[0] = claim("keystore", "m")
+		}, "master and gateway have the same volume of keys m"},
+		"a Secret whole": {func(h holdings) { h["gateway"].Spec.Volumes[1].Secret.Items = nil }, "anonymizer and gateway mount the same secret users/(all)"},
+		"a key beside the authorities": {func(h holdings) {
+			h["gateway"].Spec.Volumes[1] = secret("kafka-ca", "users", "ca.crt")
+			h["gateway"].Spec.Volumes[1].Secret.Items = nil
+		}, "mount the same secret users/(all)"},
 		"another's account":     {func(h holdings) { h["gateway"].Spec.ServiceAccountName = "anonymizer" }, "share the account anonymizer"},
 		"a token":               {func(h holdings) { h["gateway"].Spec.AutomountServiceAccountToken = nil }, "gateway mounts its account's token"},
 		"variables of Services": {func(h holdings) { h["gateway"].Spec.EnableServiceLinks = nil }, "is given variables of Services"},
@@ -150,6 +159,47 @@ func TestHoldings(t *testing.T) {
 		pods := right()
 		test.change(pods)
 		if err := checkPods(pods); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", what, err, test.want)
+		}
+	}
+}
+
+// A part's user stands in its configuration or in its variables.
+func TestUsers(t *testing.T) {
+	rendering := func(gateway, topics, sink, migrate string) string {
+		return write(t, "manifests.yaml", `---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: gateway, labels: {app.kubernetes.io/component: gateway}}
+data: {rollcall.yaml: "kafka: {sasl: {user: `+gateway+`}}"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: sink, labels: {app.kubernetes.io/component: sink}}
+data: {rollcall.yaml: "clickhouse: {user: `+sink+`}"}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: topics}
+spec: {template: {metadata: {labels: {app.kubernetes.io/component: topics}}, spec: {containers: [{env: [{name: ROLLCALL_KAFKA_SASL_USER, value: `+topics+`}]}]}}}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec: {template: {metadata: {labels: {app.kubernetes.io/component: migrate}}, spec: {containers: [{env: [{name: ROLLCALL_CLICKHOUSE_USER, value: `+migrate+`}]}]}}}
+`)
+	}
+	for what, test := range map[string]struct{ path, want string }{
+		"right":              {rendering("gateway", "topics", "sink", "migrate"), ""},
+		"of two systems":     {rendering("sink", "migrate", "sink", "migrate"), ""},
+		"one for Kafka":      {rendering("topics", "topics", "sink", "migrate"), "gateway and topics are the same user topics of kafka"},
+		"one for ClickHouse": {rendering("gateway", "topics", "default", "default"), "migrate and sink are the same user default of clickhouse"},
+	} {
+		c, err := readCluster(test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.users.check(); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", what, err, test.want)
 		}
 	}

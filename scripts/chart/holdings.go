@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,15 +23,20 @@ func checkPods(pods holdings) error {
 	return errors.Join(pods.keys(), pods.secrets(), pods.tokens(), pods.restricted())
 }
 
-// keys refuses a part that mounts the volume or the Secret of another holder's keys.
+// keys refuses a part that mounts the volume or the Secret of another holder's keys, and
+// a volume that is two holders'.
 func (pods holdings) keys() error {
+	var errs []error
 	holder := map[string]string{} // by claim, as the volumes of the part keys are named
 	if maker := pods[keyMaker]; maker != nil {
 		for _, volume := range maker.Spec.Volumes {
-			holder[volume.PersistentVolumeClaim.ClaimName] = volume.Name
+			claim := volume.PersistentVolumeClaim.ClaimName
+			if other, taken := holder[claim]; taken {
+				errs = append(errs, fmt.Errorf("%s and %s have the same volume of keys %s", other, volume.Name, claim))
+			}
+			holder[claim] = volume.Name
 		}
 	}
-	var errs []error
 	for part, template := range pods {
 		if part == keyMaker {
 			continue
@@ -51,29 +57,36 @@ func (pods holdings) keys() error {
 	return errors.Join(errs...)
 }
 
+// whole stands for every entry of a Secret.
+const whole = "(all)"
+
 // secrets refuses that two parts mount the same entry of a Secret, unless it is what
-// they check others by.
+// they check others by: authorities, or a certificate without its key.
 func (pods holdings) secrets() error {
-	owner := map[string]string{}
-	var errs []error
-	for part, template := range pods {
-		for _, volume := range template.Spec.Volumes {
-			if volume.Secret == nil || strings.HasSuffix(volume.Name, "-ca") {
+	type entry struct{ part, secret, item string }
+	var (
+		held []entry
+		errs []error
+	)
+	for _, part := range slices.Sorted(maps.Keys(pods)) {
+		for _, volume := range pods[part].Spec.Volumes {
+			if volume.Secret == nil {
 				continue
 			}
-			items := []string{"(all)"}
-			if len(volume.Secret.Items) > 0 {
-				items = nil
-				for _, item := range volume.Secret.Items {
-					items = append(items, item.Key)
+			if len(volume.Secret.Items) == 0 {
+				held = append(held, entry{part, volume.Secret.SecretName, whole})
+			}
+			for _, item := range volume.Secret.Items {
+				if !strings.HasSuffix(volume.Name, "-ca") && item.Key != core.TLSCertKey {
+					held = append(held, entry{part, volume.Secret.SecretName, item.Key})
 				}
 			}
-			for _, item := range items {
-				entry := volume.Secret.SecretName + "/" + item
-				if other, taken := owner[entry]; taken && other != part {
-					errs = append(errs, fmt.Errorf("%s and %s mount the same secret %s", other, part, entry))
-				}
-				owner[entry] = part
+		}
+	}
+	for i, one := range held {
+		for _, other := range held[:i] {
+			if one.part != other.part && one.secret == other.secret && (one.item == other.item || one.item == whole || other.item == whole) {
+				errs = append(errs, fmt.Errorf("%s and %s mount the same secret %s/%s", other.part, one.part, one.secret, one.item))
 			}
 		}
 	}

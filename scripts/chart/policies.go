@@ -57,6 +57,7 @@ func strangers(namespace string) []endpoint {
 type cluster struct {
 	pods     []endpoint
 	holdings holdings
+	users    users
 	around   []endpoint
 	policies []*networking.NetworkPolicy
 	ports    []port
@@ -85,7 +86,7 @@ func readCluster(path string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{holdings: holdings{}}
+	c := &cluster{holdings: holdings{}, users: users{}}
 	pods := map[string]endpoint{}
 	for _, document := range documents {
 		object, _, err := decode.Decode(document, nil, nil)
@@ -95,12 +96,15 @@ func readCluster(path string) (*cluster, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		if err := c.users.read(object); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 		if policy, ok := object.(*networking.NetworkPolicy); ok {
 			c.policies = append(c.policies, policy)
 			continue
 		}
 		if template, namespace := podTemplate(object); template != nil {
-			name := template.Labels["app.kubernetes.io/component"]
+			name := template.Labels[componentLabel]
 			if before, there := pods[name]; there && !maps.Equal(before.labels, template.Labels) {
 				return nil, fmt.Errorf("%s: pods of %s have labels that differ: the policies may tell them apart", path, name)
 			}

@@ -162,7 +162,8 @@ to each, nil where it does not speak to it. "mounts" and "volumes" go together.
 {{- if $as -}}
 {{- $common := index $.root.Values $system -}}
 {{- if $common.tls.enabled -}}
-{{- with $common.tls.ca.secretName }}{{ $files = append $files (dict "name" (printf "%s-ca" $system) "secret" .) }}{{ end -}}
+{{- /* The authorities alone: the Secret that a certificate's issuer makes has a private key beside them. */ -}}
+{{- with $common.tls.ca.secretName }}{{ $files = append $files (dict "name" (printf "%s-ca" $system) "secret" . "key" $common.tls.ca.key) }}{{ end -}}
 {{- with $common.tls.ca.configMapName }}{{ $files = append $files (dict "name" (printf "%s-ca" $system) "configMap" .) }}{{ end -}}
 {{- with $as.certificateSecret }}{{ $files = append $files (dict "name" (printf "%s-certificate" $system) "secret" .) }}{{ end -}}
 {{- end -}}

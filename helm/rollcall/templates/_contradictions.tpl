@@ -55,6 +55,7 @@ the value's path.
 {{- if and $v.licences.enabled (not $v.licences.fileSecret.name) -}}
 {{- fail "licences.fileSecret.name: is empty, and licences.enabled is true" -}}
 {{- end -}}
+{{- include "rollcall.contradictions.separation" . -}}
 {{- $geoip := $v.anonymizer.geoip -}}
 {{- if and $geoip.claimName $geoip.configMapName -}}
 {{- fail "anonymizer.geoip.configMapName: anonymizer.geoip.claimName is set too: the files are in one of them" -}}
