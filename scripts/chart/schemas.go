@@ -25,7 +25,10 @@ func definitions() map[source][]string {
 	return map[source][]string{
 		{"github.com/external-secrets/external-secrets@v1.3.2", "h1:u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ="}: {"config/crds/bases/external-secrets.io_externalsecrets.yaml"},
 		{"github.com/kedacore/keda/v2@v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps="}:                 {"config/crd/bases/keda.sh_scaledobjects.yaml"},
-		{"sigs.k8s.io/gateway-api@v1.5.1", "h1:RqVRIlkhLhUO8wOHKTLnTJA6o/1un4po4/6M1nRzdd0="}:                      {"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+		{"sigs.k8s.io/gateway-api@v1.5.1", "h1:RqVRIlkhLhUO8wOHKTLnTJA6o/1un4po4/6M1nRzdd0="}: {
+			"config/crd/standard/gateway.networking.k8s.io_backendtlspolicies.yaml",
+			"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+		},
 		{"github.com/prometheus-operator/prometheus-operator@v0.93.0", "h1:AohlYJT+En8TmNpAcEUJ3GsaJTAqfEBwHmGTVpRm/Io="}: {
 			"example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
 			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",

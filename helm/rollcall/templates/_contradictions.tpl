@@ -152,6 +152,7 @@ the value's path.
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- fail "ingress.host: is empty, and ingress.enabled is true" -}}
 {{- end -}}
+{{- include "rollcall.contradictions.backend" . -}}
 {{- if and $v.gatewayAPI.enabled (not $v.gatewayAPI.parentRefs) -}}
 {{- fail "gatewayAPI.parentRefs: is empty, and gatewayAPI.enabled is true" -}}
 {{- end -}}
@@ -168,6 +169,26 @@ the value's path.
 {{- if and (ne $service.type "LoadBalancer") (index $service .) -}}
 {{- fail (printf "gateway.service.%s: is given, and gateway.service.type is %s: there is no load balancer" . $service.type) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A proxy speaks TLS to the gateway exactly where the gateway does. */ -}}
+{{- define "rollcall.contradictions.backend" -}}
+{{- $v := .Values -}}
+{{- $tls := ne $v.gateway.tls.secretName "" -}}
+{{- $ingress := $v.ingress.backendTLS -}}
+{{- $route := $v.gatewayAPI.backendTLS -}}
+{{- if and $v.ingress.enabled $tls (not $ingress) -}}
+{{- fail "ingress.backendTLS: is false, and gateway.tls.secretName is set: the controller would speak plain HTTP to a gateway that speaks TLS. Tell the controller by its annotation, then set ingress.backendTLS; or leave TLS to the Ingress alone" -}}
+{{- end -}}
+{{- if and $ingress (not (and $v.ingress.enabled $tls)) -}}
+{{- fail "ingress.backendTLS: is true, and ingress.enabled is false or gateway.tls.secretName is empty" -}}
+{{- end -}}
+{{- if and $v.gatewayAPI.enabled $tls (not $route.hostname) -}}
+{{- fail "gatewayAPI.backendTLS.hostname: is empty, and gateway.tls.secretName is set: the Gateway would speak plain HTTP to a gateway that speaks TLS. Which name has its certificate?" -}}
+{{- end -}}
+{{- if and (or $route.hostname $route.caConfigMapName) (not (and $v.gatewayAPI.enabled $tls)) -}}
+{{- fail "gatewayAPI.backendTLS: is given, and gatewayAPI.enabled is false or gateway.tls.secretName is empty" -}}
 {{- end -}}
 {{- end -}}
 
