@@ -58,8 +58,13 @@ func (c *chart) values(pattern string) ([]string, error) {
 	return files, nil
 }
 
+// valuesFile returns a file of values of the chart's own.
+func (c *chart) valuesFile(name string) string {
+	return filepath.Join(c.dir, "ci", name+"-values.yaml")
+}
+
 // minimal is what every other file of values adds to.
-func (c *chart) minimal() string { return filepath.Join(c.dir, "ci", "minimal-values.yaml") }
+func (c *chart) minimal() string { return c.valuesFile("minimal") }
 
 // command runs a program and returns what it wrote, to both outputs.
 func (c *chart) command(ctx context.Context, name string, arguments ...string) (string, error) {

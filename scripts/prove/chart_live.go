@@ -230,11 +230,6 @@ func (l *liveChart) await(ctx context.Context, what string, done func() (bool, e
 	return nil
 }
 
-// valuesFile returns a file of values of the chart's own.
-func (l *liveChart) valuesFile(name string) string {
-	return filepath.Join(l.dir, "ci", name+"-values.yaml")
-}
-
 // write keeps what a command was given, for those who look at the proof's directory.
 func (l *liveChart) write(name, content string) (string, error) {
 	path := l.env.Path(name)

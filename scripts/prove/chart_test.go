@@ -108,3 +108,30 @@ func TestChartFilesThatAreStale(t *testing.T) {
 		}
 	}
 }
+
+// Labels of pods and of what is watched win over common ones, be they empty.
+func TestJudgeLabels(t *testing.T) {
+	const (
+		common = "{example.org/which: common, example.org/mark: common}"
+		pods   = "{example.org/which: pods, example.org/mark: ''}"
+		watch  = "{app.kubernetes.io/component: metrics, example.org/which: watched, example.org/mark: ''}"
+	)
+	rendering := func(object, template, monitor string) string {
+		return writeFile(t, "---\nkind: Deployment\nmetadata: {name: a, labels: "+object+"}\nspec: {template: {metadata: {labels: "+template+"}}}\n---\nkind: PodMonitor\nmetadata: {labels: "+monitor+"}\n")
+	}
+	if seen, err := judgeLabels(rendering(common, pods, watch)); err != nil || seen != 3 {
+		t.Errorf("%d sets of labels, %v", seen, err)
+	}
+	for what, path := range map[string]string{
+		"pods with common labels":    rendering(common, common, watch),
+		"a common value for none":    rendering(common, strings.Replace(pods, "''", "common", 1), watch),
+		"no label":                   rendering(common, "{example.org/which: pods}", watch),
+		"a monitor's of its own":     rendering(common, pods, strings.Replace(watch, "watched", "common", 1)),
+		"an object with pods' label": rendering(pods, pods, watch),
+		"no monitor":                 rendering(common, pods, common),
+	} {
+		if _, err := judgeLabels(path); err == nil {
+			t.Errorf("%s: taken", what)
+		}
+	}
+}

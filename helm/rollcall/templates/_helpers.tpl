@@ -13,23 +13,31 @@
 
 {{- /* What selects the pods of a part; dict root, part. It never changes in a release's life. */ -}}
 {{- define "rollcall.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .part }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{- /* Labels of an object; dict root, part (optional). */ -}}
+{{- /* Several maps as one, in YAML; what stands later wins, be it empty. Of merge an empty value would not. */ -}}
+{{- define "rollcall.together" -}}
+{{- $all := dict -}}
+{{- range . }}{{ range $key, $value := . }}{{ $_ := set $all $key $value }}{{ end }}{{ end -}}
+{{- with $all }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{- /*
+Labels of an object; dict root, part (optional), labels (more of them: they win over
+commonLabels). Over the chart's own, by which pods are selected, nothing wins.
+*/ -}}
 {{- define "rollcall.labels" -}}
-{{ include "rollcall.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/part-of: rollcall
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := include "rollcall.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "rollcall" -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- include "rollcall.together" (list .root.Values.commonLabels .labels $own) -}}
 {{- end -}}
 
 {{- /* Metadata of an object; dict root, part, name (suffix), annotations, labels (more of them). */ -}}
@@ -38,12 +46,9 @@ name: {{ include "rollcall.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "rollcall.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
+{{- with include "rollcall.together" (list .root.Values.commonAnnotations .annotations) }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -157,13 +162,10 @@ readinessProbe:
 {{- /* Metadata of a pod; dict root, part, own (the part's values, or those of jobs), annotations (the chart's, which win). */ -}}
 {{- define "rollcall.podMetadata" -}}
 labels:
-  {{- include "rollcall.labels" . | nindent 2 }}
-  {{- with .own.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- with merge (dict) (default (dict) .annotations) .own.podAnnotations }}
+  {{- include "rollcall.labels" (dict "root" .root "part" .part "labels" .own.podLabels) | nindent 2 }}
+{{- with include "rollcall.together" (list .own.podAnnotations .annotations) }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
