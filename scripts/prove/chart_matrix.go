@@ -47,6 +47,10 @@ func proveChartMatrix(ctx context.Context, env *Environment) (string, bool, erro
 	if err != nil {
 		return "", false, err
 	}
+	jobs, err := jobsKeepTheirSpecs(rendered)
+	if err != nil {
+		return "", false, err
+	}
 	labels, err := c.labelsWon(ctx)
 	if err != nil {
 		return "", false, err
@@ -75,8 +79,8 @@ func proveChartMatrix(ctx context.Context, env *Environment) (string, bool, erro
 	if err := c.fresh(ctx); err != nil {
 		return "", false, err
 	}
-	figure := fmt.Sprintf("%d files of values: 0 errors of helm lint, %s, %d objects valid by the API's definitions, %d sets of labels as the more specific values have them, %s; %s, %s; %d wrong files of values refused, each with the message that stands in it",
-		len(files), strings.TrimSpace(decoded), valid, labels, taken, controls, misled, refused)
+	figure := fmt.Sprintf("%d files of values: 0 errors of helm lint, %s, %d objects valid by the API's definitions, %d sets of labels as the more specific values have them, %d jobs outside of hooks never of one name and two specs, %s; %s, %s; %d wrong files of values refused, each with the message that stands in it",
+		len(files), strings.TrimSpace(decoded), valid, labels, jobs, taken, controls, misled, refused)
 	return figure, len(files) >= leastValues && refused >= leastRefused, nil
 }
 

@@ -135,3 +135,19 @@ func TestJudgeLabels(t *testing.T) {
 		}
 	}
 }
+
+// A job that is no hook has another name where its spec is another.
+func TestJobsKeepTheirSpecs(t *testing.T) {
+	job := func(name, annotations, image string) string {
+		return writeFile(t, "kind: Job\nmetadata: {name: "+name+", annotations: {"+annotations+"}}\nspec: {image: "+image+"}\n")
+	}
+	right := []string{job("a", "", "1"), job("a", "", "1"), job("b", "", "2"), job("hook", "helm.sh/hook: test", "1"), job("hook", "helm.sh/hook: test", "2")}
+	if seen, err := jobsKeepTheirSpecs(right); err != nil || seen != 2 {
+		t.Errorf("%d jobs, %v", seen, err)
+	}
+	for what, paths := range map[string][]string{"another spec": append(right, job("a", "", "3")), "nothing to compare": {job("a", "", "1")}} {
+		if _, err := jobsKeepTheirSpecs(paths); err == nil {
+			t.Errorf("%s: taken", what)
+		}
+	}
+}
