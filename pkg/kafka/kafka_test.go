@@ -225,3 +225,41 @@ func newCertificate(t *testing.T, dir string) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// Ends are told of every partition of the topics asked for, again and again; a topic that
+// is not there keeps nobody from hearing of the others.
+func TestWatchEnds(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := NewClient(Config{Brokers: cluster.ListenAddrs(), ClientID: "t"}, telemetry.Discard(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	write := func(partition int32) {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "a", Partition: partition}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ends := map[int32]int64{}
+	WatchEnds(ctx, client, time.Millisecond, func(topic string, partition int32, end int64) {
+		if topic != "a" {
+			t.Errorf("told of %s", topic)
+		}
+		if ends[partition] = end; partition == 1 && end == 1 {
+			write(0)
+		}
+		if ends[0] >= 1 && ends[1] == 1 {
+			cancel()
+		}
+	}, "a", "missing")
+	if ends[0] < 1 || ends[1] != 1 {
+		t.Errorf("ends %v", ends)
+	}
+}

@@ -18,6 +18,7 @@ type batch struct {
 	outputs int
 	pending atomic.Int64 // outputs not yet acknowledged, and 1 until the lane is done
 	settled bool         // under lane.mu
+	unwritten
 }
 
 // entry is one record of a batch and what became known of it.
@@ -65,6 +66,7 @@ func (b *batch) acknowledge() {
 		return
 	}
 	l := b.lane
+	l.relay.outlets.wrote(&b.unwritten)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.settled = true

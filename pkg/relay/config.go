@@ -28,6 +28,8 @@ type Config struct {
 	MaxBackoff     time.Duration // longest wait between two tries; 15 s
 	ProducerLinger time.Duration // wait for a fuller batch of outputs; 20 ms
 	FetchMaxWait   time.Duration // longest wait of a fetch for FetchMinBytes; 50 ms
+	AckPatience    time.Duration // until outputs without an acknowledgement are told of; 10 s
+	EndsInterval   time.Duration // between two looks at where the partitions end; 10 s
 
 	MaxQueuedRecords   int // records read and not yet handled, over all partitions; 8,192
 	MaxQueuedBytes     int // their bytes; 64 MiB
@@ -49,6 +51,8 @@ func (c *Config) durations() map[string]defaulted[time.Duration] {
 		"max backoff":     {&c.MaxBackoff, 15 * time.Second},
 		"producer linger": {&c.ProducerLinger, 20 * time.Millisecond},
 		"fetch max wait":  {&c.FetchMaxWait, 50 * time.Millisecond},
+		"ack patience":    {&c.AckPatience, 10 * time.Second},
+		"ends interval":   {&c.EndsInterval, 10 * time.Second},
 	}
 }
 

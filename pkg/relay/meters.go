@@ -69,7 +69,7 @@ func newMeters(r *Relay) (*meters, error) {
 		m.rejected.Add(context.Background(), 0, m.attributes, metric.WithAttributes(attribute.String("rollcall.reason", reason)))
 	}
 	lag, err := r.tel.Meter.Int64ObservableGauge("rollcall.relay.lag", metric.WithUnit("{record}"),
-		metric.WithDescription("Offsets of a partition that are not ready to be committed, as of its last fetch."))
+		metric.WithDescription("Offsets of a partition that are not ready to be committed."))
 	errs[7] = err
 	if m.lag, errs[8] = r.tel.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, l := range r.allLanes() {

@@ -50,6 +50,9 @@ func (l *lane) produce(e *entry, outputs []*kgo.Record) {
 		}
 	}
 	e.batch.pending.Add(int64(len(outputs)))
+	for _, out := range outputs {
+		e.batch.sends(out.Topic)
+	}
 	l.inFlight.Add(int64(len(outputs)))
 	l.relay.producing.RLock()
 	defer l.relay.producing.RUnlock()
@@ -73,8 +76,10 @@ func (e *entry) promise(r *kgo.Record, err error) { e.kept(output{entry: e, reco
 func (e *entry) kept(out output) {
 	l := e.batch.lane
 	if out.err == nil {
+		e.batch.written(out.record.Topic)
 		e.batch.acknowledge()
 	} else {
+		e.batch.refuses(out.record.Topic, out.err)
 		l.mu.Lock()
 		l.failed = append(l.failed, out)
 		l.failing.Store(true)
@@ -131,6 +136,8 @@ func (l *lane) again(out output) {
 			return
 		}
 		letter.Headers = e.headers
+		e.batch.sends(letter.Topic)
+		e.batch.written(out.record.Topic) // as much of it as ever will be
 		out.record = letter
 	}
 	// A fresh record: the failed one carries the client's marks.

@@ -25,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"rollcall/pkg/health"
+	"rollcall/pkg/kafka"
 	"rollcall/pkg/record"
 	"rollcall/pkg/telemetry"
 	schema "rollcall/schemas/avro"
@@ -59,6 +60,7 @@ type Relay struct {
 	tel     telemetry.Telemetry
 	meters  *meters
 	queued  *budget
+	outlets outlets
 	// producing is held for writing by a lane that must produce alone.
 	producing sync.RWMutex
 
@@ -81,9 +83,10 @@ func New(cfg Config, client *kgo.Client, handler Handler, checks *health.Checks,
 	cfg = cfg.withDefaults()
 	r := &Relay{
 		cfg: cfg, client: client, handler: handler, checks: checks, tel: tel,
-		queued: newBudget(cfg.MaxQueuedRecords, cfg.MaxQueuedBytes),
-		lanes:  map[int32]*lane{},
-		stop:   func() {},
+		queued:  newBudget(cfg.MaxQueuedRecords, cfg.MaxQueuedBytes),
+		outlets: newOutlets(),
+		lanes:   map[int32]*lane{},
+		stop:    func() {},
 	}
 	var err error
 	if r.meters, err = newMeters(r); err != nil {
@@ -106,6 +109,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.stop = stop
 	r.mu.Unlock()
 	defer r.meters.close()
+
+	watching, end := context.WithCancel(context.WithoutCancel(ctx)) // a drain waits for outputs, too
+	var watches sync.WaitGroup
+	watches.Go(func() { r.watchOutputs(watching) })
+	watches.Go(func() { kafka.WatchEnds(watching, r.client, r.cfg.EndsInterval, r.reaches, r.cfg.Topic) })
+	defer watches.Wait()
+	defer end()
 
 	r.client.AddConsumeTopics(r.cfg.Topic)
 	err := r.poll(polling)

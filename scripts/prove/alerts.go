@@ -77,7 +77,7 @@ func (a *alertsRun) start(ctx context.Context, env *Environment, bin string) err
 		return fmt.Errorf("write the enricher's wrapper: %w", err)
 	}
 	a.pipeline, err = startPipeline(ctx, env, pipelineOptions{
-		Name: "alerts", Simulated: true, Cluster: testbed.ClusterOptions{
+		Name: "alerts", Simulated: true, Kafka: testbed.KafkaOptions{ACLs: true}, Cluster: testbed.ClusterOptions{
 			Binaries: map[string]string{testbed.Enricher: wrapper},
 			ServiceSettings: map[string]testbed.Settings{
 				testbed.Gateway: {

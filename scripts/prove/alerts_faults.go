@@ -29,6 +29,8 @@ func (a *alertsRun) faults() []fault {
 		{what: "all is well", cause: func(ctx context.Context) error { return a.calm(ctx) }},
 		{what: "Kafka is stopped", within: 45 * time.Second, cause: a.kafka.Stop, mend: a.kafkaBack,
 			alerts: []string{"RollcallBrokerAway" + c, "RollcallAcknowledgementBudget" + c, "RollcallAcknowledgementBudget" + w, "RollcallCommitFailing" + w}},
+		{what: "nobody may write to usage any more", within: 45 * time.Second, cause: a.forbidUsage, mend: a.allowUsage,
+			alerts: []string{"RollcallBrokerAway" + c, "RollcallLag" + w}},
 		{what: "ClickHouse is killed", within: 45 * time.Second, cause: a.killStore,
 			alerts: []string{"RollcallClickHouseRefusing" + c, "RollcallLag" + w, "RollcallRollupBehind" + w, "RollcallAuditStale" + w}},
 		{what: "ClickHouse comes back: what waited lands late", within: 2 * time.Minute, cause: a.storeBack,
@@ -82,6 +84,49 @@ func (a *alertsRun) storeBack(ctx context.Context) error {
 func (a *alertsRun) kafkaBack(ctx context.Context) error {
 	if err := a.kafka.Restart(ctx); err != nil {
 		return err
+	}
+	return a.recover(ctx)
+}
+
+// usageACLs let everybody do everything with usage but write to it: the one that allows
+// stands for those of the services, without which an ACL that denies would deny all.
+func usageACLs() (allow, deny *kadm.ACLBuilder) {
+	on := func() *kadm.ACLBuilder {
+		return kadm.NewACLs().Topics(topics.Usage).ResourcePatternType(kadm.ACLPatternLiteral)
+	}
+	return on().Allow("User:*").AllowHosts("*").Operations(kadm.OpAll), on().Deny("User:*").DenyHosts("*").Operations(kadm.OpWrite)
+}
+
+func (a *alertsRun) forbidUsage(ctx context.Context) error {
+	allow, deny := usageACLs()
+	for _, acls := range []*kadm.ACLBuilder{allow, deny} {
+		answers, err := a.admin.CreateACLs(ctx, acls)
+		if err != nil {
+			return fmt.Errorf("create an ACL: %w", err)
+		}
+		for _, answer := range answers {
+			err = errors.Join(err, answer.Err)
+		}
+		if err != nil {
+			return fmt.Errorf("create an ACL: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *alertsRun) allowUsage(ctx context.Context) error {
+	allow, deny := usageACLs()
+	for _, acls := range []*kadm.ACLBuilder{deny, allow} {
+		answers, err := a.admin.DeleteACLs(ctx, acls)
+		if err != nil {
+			return fmt.Errorf("delete an ACL: %w", err)
+		}
+		for _, answer := range answers {
+			err = errors.Join(err, answer.Err)
+		}
+		if err != nil {
+			return fmt.Errorf("delete an ACL: %w", err)
+		}
 	}
 	return a.recover(ctx)
 }

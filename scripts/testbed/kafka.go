@@ -37,6 +37,8 @@ type KafkaOptions struct {
 	// Secure asks clients for TLS and SASL (SCRAM-SHA-512), and allows them nothing
 	// that no ACL allows: Admin and User connect.
 	Secure bool
+	// ACLs makes the brokers obey ACLs; what none is about, everybody may do. Secure does so anyway.
+	ACLs bool
 	// Progress gets the downloads' progress; nil: standard error.
 	Progress io.Writer
 }

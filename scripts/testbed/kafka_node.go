@@ -23,13 +23,14 @@ type KafkaNode struct {
 	brokerPort           int // of the listener between brokers, of a secure cluster
 	nodes, heapMB        int
 	security             *security
+	acls                 bool
 	proxy                *Proxy // nil: clients reach the node directly
 	mu                   sync.Mutex
 	child                *childprocess.Child // nil before the first start
 }
 
 func newKafkaNode(id int, dir, libs string, o KafkaOptions) (*KafkaNode, error) {
-	n := &KafkaNode{id: id, dir: dir, libs: libs, nodes: o.Nodes, heapMB: o.HeapMB}
+	n := &KafkaNode{id: id, dir: dir, libs: libs, nodes: o.Nodes, heapMB: o.HeapMB, acls: o.ACLs}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the node's directory: %w", err)
 	}
@@ -120,8 +121,11 @@ func (n *KafkaNode) properties(all []*KafkaNode) string {
 		"num.io.threads=4",
 		"log.cleaner.dedupe.buffer.size=16777216",
 	}
-	if n.security != nil {
+	switch {
+	case n.security != nil:
 		lines = append(lines, n.security.properties()...)
+	case n.acls:
+		lines = append(lines, authorizer, "allow.everyone.if.no.acl.found=true")
 	}
 	if n.nodes == 1 {
 		lines = append(lines, "controller.quorum.bootstrap.servers="+loopback(n.raftPort))

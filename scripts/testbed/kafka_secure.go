@@ -29,6 +29,7 @@ const (
 	adminUser     = "admin"
 	brokerUser    = "broker" // what the brokers' certificate calls them
 	userWaitLimit = 30 * time.Second
+	authorizer    = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 )
 
 // security is what a cluster and its clients need for TLS, SASL and ACLs: an authority
@@ -119,7 +120,7 @@ func (s *security) properties() []string {
 		"listener.name.broker.ssl.client.auth=required",
 		"listener.name.controller.ssl.client.auth=required",
 		"ssl.principal.mapping.rules=RULE:^CN=([^,]+)$/$1/,DEFAULT",
-		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		authorizer,
 		"allow.everyone.if.no.acl.found=false",
 		"super.users=User:" + brokerUser + ";User:" + adminUser,
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,8 +40,8 @@ func TestOutageBoundsWhatWaits(t *testing.T) {
 	cfg := testConfig()
 	cfg.FlushRows = 100
 	sink := w.start(cfg, conn)
-	const reports = 30_000
-	for n := 0; n < reports; n += 5000 {
+	const reports = 33_000
+	for n := 0; n < reports-3000; n += 5000 {
 		w.produceUsage(n, n+5000)
 	}
 	w.eventually("the sink is not ready", func() bool { return sink.checks.Failing()[conditionStore] != "" })
@@ -51,9 +53,11 @@ func TestOutageBoundsWhatWaits(t *testing.T) {
 	if at := w.committed(topics.Usage, 0); at > 0 {
 		t.Errorf("offset %d is committed during the outage", at)
 	}
+	w.produceUsage(reports-3000, reports)
+	w.eventually("all of it counts as lag, fetched or not", func() bool { return sink.lag() == reports })
 	conn.set(nil, nil)
 	w.awaitReceipts(reports)
-	w.eventually("all is committed", func() bool { return w.committed(topics.Usage, 0) == reports/usagePartitions })
+	w.eventually("all is committed", func() bool { return w.committed(topics.Usage, 0) == reports/usagePartitions && sink.lag() == 0 })
 	w.settle()
 	w.wantSum("v1_licence_day", reports)
 }
@@ -82,6 +86,47 @@ func TestReadyThroughAnOutage(t *testing.T) {
 		w.awaitReceipts(uint64(100 * (n + 1)))
 		w.eventually("its inserts succeed", func() bool { return !failing() && sink.ready() })
 	}
+}
+
+// Dead letters that their topic refuses are told as such, not as ClickHouse's fault, and
+// land when it takes them again.
+func TestRefusedDeadLetters(t *testing.T) {
+	w := newWorld(t)
+	details, err := kadm.NewClient(w.client).ListTopics(context.Background(), topics.DeadLetters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var closed atomic.Bool
+	closed.Store(true)
+	w.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if produce := request.(*kmsg.ProduceRequest); !closed.Load() || produce.Topics[0].TopicID != details[topics.DeadLetters].ID {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range request.(*kmsg.ProduceRequest).Topics {
+			refused := kmsg.NewProduceResponseTopic()
+			refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				one := kmsg.NewProduceResponseTopicPartition()
+				one.Partition, one.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				refused.Partitions = append(refused.Partitions, one)
+			}
+			response.Topics = append(response.Topics, refused)
+		}
+		return response, nil, true
+	})
+	sink := w.start(testConfig(), w.conn)
+	w.produce(topics.Usage, 0, nil, []byte("no record"))
+	w.eventually("it says why", func() bool {
+		return strings.Contains(sink.checks.Failing()["produce/dead-letters"], "TOPIC_AUTHORIZATION_FAILED")
+	})
+	if why := sink.checks.Failing()[conditionStore]; why != "" {
+		t.Errorf("ClickHouse is blamed: %s", why)
+	}
+	closed.Store(false)
+	w.eventually("the dead letter lands", func() bool { return w.count("SELECT count() FROM dead_letters") == 1 })
+	w.eventually("nothing fails", func() bool { return len(sink.checks.Failing()) == 0 })
 }
 
 // A commit that fails is tried again; what was inserted is there, and the sink ready.

@@ -90,6 +90,7 @@ func (w *world) start(cfg Config, conn driver.Conn) *running {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	service.endsInterval = 50 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Service: service, checks: checks, client: client, cancel: cancel, ended: make(chan error, 1)}
 	go func() { r.ended <- service.Run(ctx) }()
@@ -102,6 +103,16 @@ func (r *running) ready() bool {
 	answer := httptest.NewRecorder()
 	r.checks.Ready(answer, nil)
 	return answer.Code == http.StatusOK
+}
+
+// lag is that of all its partitions.
+func (r *running) lag() (records int64) {
+	r.meters.mu.Lock()
+	defer r.meters.mu.Unlock()
+	for _, at := range r.meters.positions {
+		records += max(0, at.end-at.committed)
+	}
+	return records
 }
 
 // stop ends the sink gracefully and returns what Run did.

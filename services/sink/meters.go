@@ -43,7 +43,7 @@ func newMeters(s *Service) (*meters, error) {
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
 	m.age, errs[5] = meter.Float64Histogram("rollcall.sink.age", metric.WithUnit("s"), metric.WithDescription("Time from a report's receipt until it could be queried; some reports of each batch."),
 		metric.WithExplicitBucketBoundaries(0.05, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400))
-	lag, err := meter.Int64ObservableGauge("rollcall.sink.lag", metric.WithUnit("{record}"), metric.WithDescription("Offsets of a partition that are not committed, as of its last fetch."))
+	lag, err := meter.Int64ObservableGauge("rollcall.sink.lag", metric.WithUnit("{record}"), metric.WithDescription("Offsets of a partition that are not committed."))
 	errs[6] = err
 	if m.lag, errs[7] = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		m.mu.Lock()
@@ -73,7 +73,7 @@ func (m *meters) begin(ctx context.Context) {
 		m.refused(ctx, topic, reasonRefused, 0)
 	}
 	m.refused(ctx, topics.Usage, reasonDayExpired, 0)
-	for _, topic := range []string{topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities} {
+	for _, topic := range readTopics() {
 		m.refused(ctx, topic, reasonMalformed, 0)
 	}
 }
@@ -108,6 +108,17 @@ func (m *meters) fetched(p kgo.FetchTopicPartition) {
 	}
 	if known || len(p.Records) > 0 {
 		at.end = p.HighWatermark
+		m.positions[key] = at
+	}
+}
+
+// reaches remembers how far a partition reaches that nothing may be fetched of.
+func (m *meters) reaches(topic string, number int32, end int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := partition{topic, number}
+	if at, known := m.positions[key]; known {
+		at.end = end
 		m.positions[key] = at
 	}
 }

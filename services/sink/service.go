@@ -19,6 +19,7 @@ import (
 
 	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
+	"rollcall/pkg/kafka"
 	"rollcall/pkg/record"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
@@ -49,6 +50,8 @@ type Service struct {
 	rollups    []*rollup.Recomputer // by shard
 	meters     *meters
 	identities table // in another database than the rest
+
+	endsInterval time.Duration // between two looks at where the partitions end
 
 	ready    chan *batch   // full ones, from the reader; no buffer: two batches are the bound
 	spare    chan *batch   // empty ones, back from the writer
@@ -94,7 +97,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	cfg = cfg.WithDefaults()
 	var err error
 	s := &Service{
-		cfg: cfg, deps: deps, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
+		cfg: cfg, deps: deps, endsInterval: endsInterval, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
 		terms: map[partition]uint64{}, held: map[partition]string{},
 	}
@@ -120,6 +123,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	return s, nil
 }
 
+// endsInterval is short beside the minutes after which an alert looks at the lag.
+const endsInterval = 10 * time.Second
+
 // batches is how many there are: one fills while the other is inserted.
 const batches = 2
 
@@ -141,6 +147,10 @@ func (s *Service) Run(ctx context.Context) error {
 
 	group, reading := errgroup.WithContext(ctx)
 	group.Go(harden.Guard(func() error {
+		kafka.WatchEnds(reading, s.deps.Client, s.endsInterval, s.meters.reaches, readTopics()...)
+		return nil
+	}))
+	group.Go(harden.Guard(func() error {
 		defer close(s.readDone)
 		return s.read(reading, writing)
 	}))
@@ -149,7 +159,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return s.write(writing)
 	}))
 	group.Go(harden.Guard(func() error { return s.runRollup(reading) }))
-	s.deps.Client.AddConsumeTopics(topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities)
+	s.deps.Client.AddConsumeTopics(readTopics()...)
 	err := group.Wait()
 
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
@@ -159,6 +169,10 @@ func (s *Service) Run(ctx context.Context) error {
 		s.deps.Telemetry.Logger.WarnContext(leaving, "leaving the group failed", "group", s.cfg.Group, "error", leaveErr)
 	}
 	return err
+}
+
+func readTopics() []string {
+	return []string{topics.Usage, topics.DeadLetters, topics.Licences, topics.Identities}
 }
 
 // runRollup runs the rollups, one for each shard, while usage/0 is this sink's. Two sinks may do so for a

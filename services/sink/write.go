@@ -19,8 +19,9 @@ import (
 
 // readiness conditions of the writer.
 const (
-	conditionStore  = "clickhouse"
-	conditionCommit = "commit"
+	conditionStore   = "clickhouse"
+	conditionCommit  = "commit"
+	conditionLetters = "produce/" + topics.DeadLetters
 )
 
 // write lands batches, one at a time and in order, until the reader has ended. Where
@@ -114,11 +115,15 @@ func (w *writer) flush(ctx context.Context, b *batch) error {
 func (w *writer) insist(ctx context.Context, name string, b *batch, do func(context.Context, *batch) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = w.cfg.MinBackoff, w.cfg.MaxBackoff, 2
+	condition := conditionStore
+	if name == topics.DeadLetters {
+		condition = conditionLetters
+	}
 	for attempt := 1; ; attempt++ {
 		b.attempt = attempt
 		err := w.try(ctx, b, do)
 		if err == nil {
-			w.deps.Checks.Pass(conditionStore)
+			w.deps.Checks.Pass(condition)
 			if w.failing {
 				w.failing = false
 				w.deps.Telemetry.Logger.InfoContext(ctx, "insert succeeded again", "step", name, "attempt", attempt)
@@ -129,7 +134,7 @@ func (w *writer) insist(ctx context.Context, name string, b *batch, do func(cont
 			return err
 		}
 		w.failing = true
-		w.deps.Checks.Outage(conditionStore, name+": "+describe(err))
+		w.deps.Checks.Outage(condition, name+": "+describe(err))
 		w.meters.retried(ctx, name)
 		delay := wait.NextBackOff()
 		w.deps.Telemetry.Logger.WarnContext(ctx, "insert failed and will be tried again", "step", name, "attempt", attempt, "retry_in", delay, "error", describe(err))
