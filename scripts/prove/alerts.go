@@ -31,9 +31,13 @@ type alertsRun struct {
 	prometheus *prometheus
 	load       *alertsLoad
 	auditor    *testbed.Process
-	lowMemory  string // a file; while it is there, an enricher starts with little memory
+	// enricherBinary is what runs as an enricher.
+	enricherBinary string
+	lowMemory      string // a file; while it is there, an enricher starts with little memory
 
 	storeKilled time.Time
+	looping     chan struct{} // closed: the enricher that ends at once is to be started no more
+	looped      chan struct{} // closed: it will not be
 
 	fired  map[string]time.Duration // by id: from the fault until it fired
 	broken []string                 // annotations that could not be made
@@ -72,6 +76,7 @@ func (a *alertsRun) start(ctx context.Context, env *Environment, bin string) err
 		return err
 	}
 	wrapper := env.Path("enricher.sh")
+	a.enricherBinary = wrapper
 	script := fmt.Sprintf("#!/bin/sh\n[ -e '%s' ] && export GOMEMLIMIT=8MiB\nexec '%s' \"$@\"\n", a.lowMemory, binary)
 	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil {
 		return fmt.Errorf("write the enricher's wrapper: %w", err)
@@ -79,6 +84,7 @@ func (a *alertsRun) start(ctx context.Context, env *Environment, bin string) err
 	a.pipeline, err = startPipeline(ctx, env, pipelineOptions{
 		Name: "alerts", Simulated: true, Kafka: testbed.KafkaOptions{ACLs: true}, Cluster: testbed.ClusterOptions{
 			Binaries: map[string]string{testbed.Enricher: wrapper},
+			Copies:   map[string]int{testbed.Enricher: 2},
 			ServiceSettings: map[string]testbed.Settings{
 				testbed.Gateway: {
 					"gateway.ack_timeout": "1s", "gateway.max_in_flight_bytes": 5 << 20,

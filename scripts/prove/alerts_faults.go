@@ -42,6 +42,8 @@ func (a *alertsRun) faults() []fault {
 		{what: "clients that send slowly fill the gateway", within: 20 * time.Second, cause: a.slowClients, alerts: []string{"RollcallGatewaySaturated" + w}},
 		{what: "a setting of reports.raw is weakened", within: time.Minute, cause: a.set(topics.Raw, unclean, "true"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Raw, unclean, "false")},
 		{what: "a topic behind it is bounded in bytes", within: time.Minute, cause: a.set(topics.Usage, bytes, "1099511627776"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Usage, bytes, "-1")},
+		{what: "the audit ends", within: 20 * time.Second, cause: a.auditor.Stop, alerts: []string{"RollcallServiceDown" + c}, mend: a.auditor.Start},
+		{what: "one of two enrichers has a setting that it refuses", within: 40 * time.Second, cause: a.crashLoop, alerts: []string{"RollcallRestarts" + w}, mend: a.endCrashLoop},
 		{what: "an enricher with little memory", within: 40 * time.Second, cause: a.starve, alerts: []string{"RollcallMemory" + w}, mend: a.feed},
 		{what: "an enricher is killed again and again", within: 15 * time.Second, cause: a.restarts, alerts: []string{"RollcallRestarts" + c}},
 		{what: "nobody makes keys, and an old one stays", within: 100 * time.Second, cause: a.neglectKeys,
@@ -262,6 +264,40 @@ func (a *alertsRun) feed(ctx context.Context) error {
 	}
 	a.enricher().Kill()
 	return a.enricher().Start(ctx)
+}
+
+// crashLoop gives an enricher a setting that there is none of, and starts it again and
+// again as Kubernetes would: no life of it lasts until it is scraped.
+func (a *alertsRun) crashLoop(context.Context) error {
+	second := a.cluster.Service(testbed.Enricher)[1]
+	second.Kill()
+	second.Become(a.enricherBinary, "--enricher.nonsense=1")
+	a.looping, a.looped = make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(a.looped)
+		ticker := time.NewTicker(2 * time.Second)
+		defer ticker.Stop()
+		for {
+			if err := second.Launch(); err != nil {
+				a.env.Say("amiss: %v", err)
+			}
+			select {
+			case <-a.looping:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return nil
+}
+
+func (a *alertsRun) endCrashLoop(ctx context.Context) error {
+	close(a.looping)
+	<-a.looped
+	second := a.cluster.Service(testbed.Enricher)[1]
+	second.Kill()
+	second.Become(a.enricherBinary)
+	return second.Start(ctx)
 }
 
 // restarts kills the enricher four times, each life long enough to be scraped.
