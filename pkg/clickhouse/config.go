@@ -3,18 +3,18 @@
 package clickhouse
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
+
+	"rollcall/pkg/credentials"
 )
 
 // Compression of what is sent to ClickHouse.
@@ -85,10 +85,8 @@ func (c Config) Validate() error {
 // take two at a time.
 const maxConns = 8
 
-func (c Config) options() (*chgo.Options, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
+// options are those of connections with what s holds.
+func (c Config) options(s secrets) *chgo.Options {
 	options := &chgo.Options{
 		Protocol:     chgo.Native,
 		Addr:         c.Addresses,
@@ -111,51 +109,55 @@ func (c Config) options() (*chgo.Options, error) {
 	if c.Compression == compressionLZ4 {
 		options.Compression = &chgo.Compression{Method: chgo.CompressionLZ4}
 	}
-	if c.PasswordFile != "" {
-		content, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("read clickhouse.password_file: %w", err)
-		}
-		options.Auth.Password = strings.TrimRight(string(content), "\r\n")
+	s.fill(options)
+	options.DialStrategy = func(ctx context.Context, id int, opt *chgo.Options, dial chgo.Dial) (chgo.DialResult, error) {
+		current := *opt
+		s.fill(&current)
+		return chgo.DefaultDialStrategy(ctx, id, &current, dial)
 	}
-	if c.TLS.Enabled {
-		config, err := c.TLS.client()
-		if err != nil {
-			return nil, err
-		}
-		options.TLS = config
-	}
-	return options, nil
+	return options
 }
 
-func (t TLS) client() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
+// secrets are what stands in files: each connection has what they hold when it is made.
+type secrets struct {
+	password *credentials.Password // nil: none
+	tls      *credentials.Client   // nil: no TLS
+}
+
+// secrets validates c and reads the files that it names.
+func (c Config) secrets(logger *slog.Logger) (s secrets, err error) {
+	if err := c.Validate(); err != nil {
+		return s, err
+	}
+	if c.PasswordFile != "" {
+		s.password, err = credentials.ReadPassword(credentials.File{Setting: "clickhouse.password_file", Path: c.PasswordFile}, logger)
 		if err != nil {
-			return nil, fmt.Errorf("read clickhouse.tls.ca_file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("clickhouse.tls.ca_file %s holds no certificate", t.CAFile)
+			return s, err
 		}
 	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load clickhouse.tls certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
+	if c.TLS.Enabled {
+		files := credentials.ClientFiles{CA: c.TLS.CAFile, Cert: c.TLS.CertFile, Key: c.TLS.KeyFile}
+		s.tls, err = credentials.NewClient("clickhouse.tls", c.TLS.ServerName, files, logger)
 	}
-	return config, nil
+	return s, err
+}
+
+func (s secrets) fill(options *chgo.Options) {
+	if s.password != nil {
+		options.Auth.Password = s.password.Now()
+	}
+	if s.tls != nil {
+		options.TLS = s.tls.Config()
+	}
 }
 
 // OpenDB opens the database for database/sql, which the migrations speak. It
-// connects to nothing yet; the caller closes it.
+// connects to nothing yet; the caller closes it. Files of passwords and certificates are
+// read once: the driver for database/sql has no way to dial with others.
 func OpenDB(cfg Config) (*sql.DB, error) {
-	options, err := cfg.options()
+	s, err := cfg.secrets(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	return chgo.OpenDB(options), nil
+	return chgo.OpenDB(cfg.options(s)), nil
 }

@@ -1,6 +1,9 @@
 package clickhouse
 
-import "testing"
+import (
+	"log/slog"
+	"testing"
+)
 
 // GrantsFirst is grantsFirst, for tests.
 var GrantsFirst = grantsFirst
@@ -11,9 +14,9 @@ var MigrateTables = migrateTables
 // Settings are those that connections of cfg set, for tests.
 func Settings(t *testing.T, cfg Config) map[string]any {
 	t.Helper()
-	options, err := cfg.options()
+	s, err := cfg.secrets(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return options.Settings
+	return cfg.options(s).Settings
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"rollcall/pkg/credentials"
 	"rollcall/pkg/telemetry"
 )
 
@@ -24,16 +25,30 @@ type observed struct {
 	driver.Conn
 	tracer   trace.Tracer
 	duration metric.Float64Histogram
+	closing  func()
 }
 
-func observe(plain driver.Conn, tel telemetry.Telemetry) (driver.Conn, error) {
+// observe takes nil for files where there is no TLS.
+func observe(plain driver.Conn, files *credentials.Client, tel telemetry.Telemetry) (driver.Conn, error) {
 	duration, err := tel.Meter.Float64Histogram("db.client.operation.duration", metric.WithUnit("s"),
 		metric.WithDescription("Duration of queries and inserts, as the client sees it."),
 		metric.WithExplicitBucketBoundaries(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60))
 	if err != nil {
 		return nil, fmt.Errorf("make ClickHouse metrics: %w", err)
 	}
-	return &observed{Conn: plain, tracer: tel.Tracer, duration: duration}, nil
+	c := &observed{Conn: plain, tracer: tel.Tracer, duration: duration, closing: func() {}}
+	if files != nil {
+		if c.closing, err = files.Observe(tel.Meter, "clickhouse"); err != nil {
+			return nil, fmt.Errorf("make ClickHouse metrics: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Close implements driver.Conn.
+func (c *observed) Close() error {
+	c.closing()
+	return c.Conn.Close()
 }
 
 // operation is a query under way.

@@ -29,15 +29,15 @@ func Open(ctx context.Context, cfg Config, tel telemetry.Telemetry) (driver.Conn
 // Dial is Open for a server that may be away: it connects with the first use. It fails
 // where cfg names what is not there, such as a file of a certificate.
 func Dial(cfg Config, tel telemetry.Telemetry) (driver.Conn, error) {
-	options, err := cfg.options()
+	s, err := cfg.secrets(tel.Logger)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := chgo.Open(options)
+	plain, err := chgo.Open(cfg.options(s))
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
-	conn, err := observe(plain, tel)
+	conn, err := observe(plain, s.tls, tel)
 	if err != nil {
 		return nil, errors.Join(err, plain.Close())
 	}

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/clickhouse/clickhousetest"
+	"rollcall/pkg/credentials/credentialstest"
 	"rollcall/pkg/telemetry"
 )
 
@@ -25,6 +27,7 @@ const serverName = "clickhouse.test"
 // terminator speaks TLS with clients, and plainly with the server behind it.
 type terminator struct {
 	listener net.Listener
+	config   atomic.Pointer[tls.Config]
 	tasks    sync.WaitGroup
 	mu       sync.Mutex
 	ended    bool
@@ -33,20 +36,44 @@ type terminator struct {
 
 // startTerminator listens on loopback until the test has ended. Where clients is not nil,
 // it lets only those in whose certificates are of it.
-func startTerminator(t *testing.T, target string, certificate tls.Certificate, clients *x509.CertPool) (address string) {
+func startTerminator(t *testing.T, target string, certificate credentialstest.Certificate, clients *x509.CertPool) (address string) {
 	t.Helper()
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	if clients != nil {
-		config.ClientCAs, config.ClientAuth = clients, tls.RequireAndVerifyClientCert
-	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	return startRenewable(t, target, certificate, clients).listener.Addr().String()
+}
+
+// startRenewable is startTerminator for a test that changes who is let in.
+func startRenewable(t *testing.T, target string, certificate credentialstest.Certificate, clients *x509.CertPool) *terminator {
+	t.Helper()
+	p := &terminator{}
+	p.renew(certificate, clients)
+	asked := func(*tls.ClientHelloInfo) (*tls.Config, error) { return p.config.Load(), nil }
+	var err error
+	p.listener, err = tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetConfigForClient: asked, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &terminator{listener: listener}
 	p.tasks.Go(func() { p.accept(target) })
 	t.Cleanup(p.close)
-	return listener.Addr().String()
+	return p
+}
+
+// renew ends all connections; for others the certificate and clients count.
+func (p *terminator) renew(certificate credentialstest.Certificate, clients *x509.CertPool) {
+	config := &tls.Config{Certificates: []tls.Certificate{certificate.TLS}, MinVersion: tls.VersionTLS12}
+	if clients != nil {
+		config.ClientCAs, config.ClientAuth = clients, tls.RequireAndVerifyClientCert
+	}
+	p.config.Store(config)
+	p.cut()
+}
+
+func (p *terminator) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, connection := range p.open {
+		_ = connection.Close()
+	}
+	p.open = nil
 }
 
 func (p *terminator) accept(target string) {
@@ -88,10 +115,8 @@ func (p *terminator) close() {
 	_ = p.listener.Close()
 	p.mu.Lock()
 	p.ended = true
-	for _, connection := range p.open {
-		_ = connection.Close()
-	}
 	p.mu.Unlock()
+	p.cut()
 	p.tasks.Wait()
 }
 
@@ -105,8 +130,8 @@ func over(cfg clickhouse.Config, address string, settings clickhouse.TLS) clickh
 // Tables are made, rows written and read by a client that speaks TLS alone.
 func TestTLS(t *testing.T) {
 	plain := clickhousetest.Config(t)
-	a := newAuthority(t)
-	cfg := over(plain, startTerminator(t, plain.Addresses[0], a.issue(t, serverName), nil), clickhouse.TLS{CAFile: a.file, ServerName: serverName})
+	a := credentialstest.NewAuthority(t)
+	cfg := over(plain, startTerminator(t, plain.Addresses[0], a.Issue(t, serverName, time.Hour), nil), clickhouse.TLS{CAFile: a.File(t), ServerName: serverName})
 	if applied, err := clickhouse.Migrate(t.Context(), cfg); err != nil || len(applied) == 0 {
 		t.Fatalf("%d migrations applied, error %v", len(applied), err)
 	}
@@ -133,13 +158,13 @@ func TestTLSRefusals(t *testing.T) {
 	plain := clickhousetest.Config(t)
 	plain.Database = "default" // no table is needed
 	server := plain.Addresses[0]
-	a, other := newAuthority(t), newAuthority(t)
-	proxy := startTerminator(t, server, a.issue(t, serverName), nil)
-	strict := startTerminator(t, server, a.issue(t, serverName), a.pool())
-	trusting := clickhouse.TLS{CAFile: a.file, ServerName: serverName}
-	with := func(of *authority) clickhouse.TLS {
+	a, other := credentialstest.NewAuthority(t), credentialstest.NewAuthority(t)
+	proxy := startTerminator(t, server, a.Issue(t, serverName, time.Hour), nil)
+	strict := startTerminator(t, server, a.Issue(t, serverName, time.Hour), a.Pool)
+	trusting := clickhouse.TLS{CAFile: a.File(t), ServerName: serverName}
+	with := func(of *credentialstest.Authority) clickhouse.TLS {
 		settings := trusting
-		settings.CertFile, settings.KeyFile = writeCertificate(t, of.issue(t, "sink"))
+		settings.CertFile, settings.KeyFile = of.Issue(t, "sink", time.Hour).Files(t)
 		return settings
 	}
 	unencrypted, alerted := plain, plain
@@ -149,10 +174,10 @@ func TestTLSRefusals(t *testing.T) {
 		want string // in the error; empty: none
 	}{
 		"right":                          {over(plain, proxy, trusting), ""},
-		"another authority":              {over(plain, proxy, clickhouse.TLS{CAFile: other.file, ServerName: serverName}), "signed by unknown authority"},
+		"another authority":              {over(plain, proxy, clickhouse.TLS{CAFile: other.File(t), ServerName: serverName}), "signed by unknown authority"},
 		"the system's authorities":       {over(plain, proxy, clickhouse.TLS{ServerName: serverName}), "signed by unknown authority"},
-		"another name":                   {over(plain, proxy, clickhouse.TLS{CAFile: a.file, ServerName: "other.test"}), "not other.test"},
-		"the address's host as name":     {over(plain, proxy, clickhouse.TLS{CAFile: a.file}), "127.0.0.1"},
+		"another name":                   {over(plain, proxy, clickhouse.TLS{CAFile: a.File(t), ServerName: "other.test"}), "not other.test"},
+		"the address's host as name":     {over(plain, proxy, clickhouse.TLS{CAFile: a.File(t)}), "127.0.0.1"},
 		"no TLS where the server does":   {unencrypted, "clickhouse.tls.enabled is false"},
 		"no TLS, and an alert of it":     {alerted, "clickhouse.tls.enabled is false"},
 		"TLS where the server does not":  {over(plain, server, trusting), "clickhouse.tls.enabled is true"},

@@ -2,14 +2,17 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"rollcall/pkg/credentials"
 	"rollcall/pkg/telemetry"
 )
 
@@ -41,26 +44,47 @@ func NewClient(cfg Config, tel telemetry.Telemetry, opts ...kgo.Opt) (*kgo.Clien
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.MetadataMaxAge(metadataMaxAge),
 	}
-	if cfg.TLS.Enabled {
-		config, err := cfg.TLS.client()
-		if err != nil {
-			return nil, err
-		}
-		base = append(base, kgo.DialTLSConfig(config))
-	}
-	mechanism, err := cfg.SASL.mechanism()
+	mechanism, err := cfg.SASL.mechanism(tel.Logger)
 	if err != nil {
 		return nil, err
 	}
 	if mechanism != nil {
 		base = append(base, kgo.SASL(mechanism))
 	}
+	unobserve := func() {}
+	if cfg.TLS.Enabled {
+		files, err := cfg.TLS.client(tel.Logger)
+		if err != nil {
+			return nil, err
+		}
+		if unobserve, err = files.Observe(tel.Meter, "kafka"); err != nil {
+			return nil, fmt.Errorf("make Kafka metrics: %w", err)
+		}
+		base = append(base, kgo.Dialer(dialer(files)), kgo.WithHooks(closing(unobserve)))
+	}
 	client, err := kgo.NewClient(append(base, opts...)...)
 	if err != nil {
+		unobserve()
 		return nil, fmt.Errorf("make Kafka client: %w", err)
 	}
 	return client, nil
 }
+
+// dialTimeout bounds connecting, the handshake included; it is the library's own.
+const dialTimeout = 10 * time.Second
+
+// dialer connects by TLS, each time with what the files hold by then.
+func dialer(files *credentials.Client) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: files.Config()}
+		return dialer.DialContext(ctx, network, address)
+	}
+}
+
+// closing is called when the client is closed.
+type closing func()
+
+func (c closing) OnClientClosed(*kgo.Client) { c() }
 
 // TopicID returns the id that the cluster gave the topic when it was created: it
 // tells a topic from an earlier one of the same name.

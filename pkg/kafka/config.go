@@ -3,17 +3,17 @@
 package kafka
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"os"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"rollcall/pkg/credentials"
 )
 
 // SASL mechanisms that are served.
@@ -85,43 +85,25 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (t TLS) client() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read kafka.tls.ca_file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("kafka.tls.ca_file %s holds no certificate", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load kafka.tls certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
+func (t TLS) client(logger *slog.Logger) (*credentials.Client, error) {
+	return credentials.NewClient("kafka.tls", "", credentials.ClientFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile}, logger)
 }
 
-// mechanism returns nil where SASL is off.
-func (s SASL) mechanism() (sasl.Mechanism, error) {
+// mechanism returns nil where SASL is off. Each connection has the password of its time.
+func (s SASL) mechanism(logger *slog.Logger) (sasl.Mechanism, error) {
 	if s.Mechanism == "" || s.Mechanism == mechanismNone {
 		return nil, nil
 	}
-	content, err := os.ReadFile(s.PasswordFile)
+	password, err := credentials.ReadPassword(credentials.File{Setting: "kafka.sasl.password_file", Path: s.PasswordFile}, logger)
 	if err != nil {
-		return nil, fmt.Errorf("read kafka.sasl.password_file: %w", err)
-	}
-	password := strings.TrimRight(string(content), "\r\n")
-	if password == "" {
-		return nil, errors.New("kafka.sasl.password_file is empty")
+		return nil, err
 	}
 	if s.Mechanism == mechanismPlain {
-		return plain.Auth{User: s.User, Pass: password}.AsMechanism(), nil
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: s.User, Pass: password.Now()}, nil
+		}), nil
 	}
-	return scram.Auth{User: s.User, Pass: password}.AsSha512Mechanism(), nil
+	return scram.Sha512(func(context.Context) (scram.Auth, error) {
+		return scram.Auth{User: s.User, Pass: password.Now()}, nil
+	}), nil
 }

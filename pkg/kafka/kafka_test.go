@@ -2,14 +2,7 @@ package kafka
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
 
+	"rollcall/pkg/credentials/credentialstest"
 	"rollcall/pkg/telemetry"
 )
 
@@ -58,8 +52,8 @@ func TestValidate(t *testing.T) {
 
 // A broker that asks for TLS and SASL lets in only who shows both.
 func TestTLSAndSASL(t *testing.T) {
-	dir := t.TempDir()
-	certificate := newCertificate(t, dir)
+	dir, authority := t.TempDir(), credentialstest.NewAuthority(t)
+	certificate := authority.Issue(t, "127.0.0.1", time.Hour).TLS
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-512"} {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(mechanism, "rollcall", "right"),
 			kfake.SeedTopics(1, "reports.raw"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
@@ -74,7 +68,7 @@ func TestTLSAndSASL(t *testing.T) {
 			}
 			client, err := NewClient(Config{
 				Brokers: cluster.ListenAddrs(), ClientID: "test",
-				TLS:  TLS{Enabled: true, CAFile: filepath.Join(dir, "ca.pem")},
+				TLS:  TLS{Enabled: true, CAFile: authority.File(t)},
 				SASL: SASL{Mechanism: mechanism, User: "rollcall", PasswordFile: file},
 			}, telemetry.Discard(), kgo.RequestRetries(0))
 			if err != nil {
@@ -202,28 +196,6 @@ func collect(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
 		}
 	}
 	return sums
-}
-
-// newCertificate writes a certificate for 127.0.0.1 to dir/ca.pem and returns it.
-func newCertificate(t *testing.T, dir string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // Ends are told of every partition of the topics asked for, again and again; a topic that

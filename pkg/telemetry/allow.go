@@ -22,7 +22,7 @@ func allowed(key attribute.Key) bool {
 		"messaging.consumer.group.name", "messaging.batch.message_count",
 		"db.system.name", "db.operation.name", "db.collection.name", "db.operation.batch.size",
 		"error.type", "exception.type",
-		"rollcall.condition", "rollcall.drop.reason", "rollcall.field", "rollcall.format", "rollcall.kafka.broker", "rollcall.key.class", "rollcall.metric.id",
+		"rollcall.certificate", "rollcall.condition", "rollcall.drop.reason", "rollcall.field", "rollcall.format", "rollcall.kafka.broker", "rollcall.key.class", "rollcall.metric.id",
 		"rollcall.outcome", "rollcall.product", "rollcall.reason", "rollcall.shard", "rollcall.table":
 		return true
 	}

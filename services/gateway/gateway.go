@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"rollcall/pkg/credentials"
 	"rollcall/pkg/envelope"
 	"rollcall/pkg/harden"
 	"rollcall/pkg/health"
@@ -73,11 +74,15 @@ func New(cfg Config, producer *kgo.Client, sealer envelope.Sealer, checks *healt
 	s.checkSealing()
 	scheme := "http"
 	if cfg.TLSCertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(cfg.TLSCertFile, cfg.TLSKeyFile)
+		certificate, err := credentials.ReadPair(credentials.File{Setting: "gateway.tls_cert_file", Path: cfg.TLSCertFile},
+			credentials.File{Setting: "gateway.tls_key_file", Path: cfg.TLSKeyFile}, tel.Logger)
 		if err != nil {
 			return nil, fmt.Errorf("gateway: load the TLS certificate: %w", err)
 		}
-		scheme, s.tlsConfig = "https", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		if _, err := certificate.Observe(tel.Meter, "gateway"); err != nil {
+			return nil, fmt.Errorf("make the gateway: %w", err)
+		}
+		scheme, s.tlsConfig = "https", &tls.Config{GetCertificate: certificate.GetCertificate, MinVersion: tls.VersionTLS12}
 	}
 	var errs [5]error
 	s.trusted, errs[0] = parsePrefixes(cfg.TrustedProxies)

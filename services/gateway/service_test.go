@@ -3,22 +3,19 @@ package gateway
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"rollcall/pkg/credentials/credentialstest"
 	"rollcall/pkg/envelope"
 	"rollcall/pkg/health"
 	"rollcall/pkg/telemetry"
@@ -205,46 +202,63 @@ func TestSimulatedTime(t *testing.T) {
 	})
 }
 
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+// mountCertificate has a gateway speak TLS with a certificate whose files can be replaced.
+func mountCertificate(t *testing.T, of credentialstest.Certificate) (credentialstest.Mount, option) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for file, data := range map[string][]byte{certFile: certPEM, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
-	return certFile, keyFile, pool
+	mount := credentialstest.NewMount(t, filesOf(of))
+	return mount, config(func(c *Config) { c.TLSCertFile, c.TLSKeyFile = mount.Path("tls.crt"), mount.Path("tls.key") })
+}
+
+func filesOf(c credentialstest.Certificate) map[string][]byte {
+	return map[string][]byte{"tls.crt": c.PEM, "tls.key": c.Key}
 }
 
 func TestTLS(t *testing.T) {
-	certFile, keyFile, pool := certificate(t)
-	b := start(t, config(func(c *Config) { c.TLSCertFile, c.TLSKeyFile = certFile, keyFile }))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	a := credentialstest.NewAuthority(t)
+	_, speaksTLS := mountCertificate(t, a.Issue(t, "127.0.0.1", time.Hour))
+	b := start(t, speaksTLS)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
 	b.http.Transport = transport
 	b.url = strings.Replace(b.url, "http:", "https:", 1)
 	if got := b.post(avroOf(t, testReport())); got.status != http.StatusAccepted {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+// A certificate that was renewed is shown to the next who connects, be it of another
+// authority; one that is broken is not.
+func TestRenewedCertificate(t *testing.T) {
+	old, renewed := credentialstest.NewAuthority(t), credentialstest.NewAuthority(t)
+	first, second := old.Issue(t, "127.0.0.1", time.Hour), renewed.Issue(t, "127.0.0.1", 2*time.Hour)
+	mount, speaksTLS := mountCertificate(t, first)
+	reader := sdkmetric.NewManualReader()
+	logger, told := credentialstest.Log()
+	b := start(t, speaksTLS, func(_ *bench, set *setup) {
+		set.tel.Logger = logger
+		set.tel.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")
+	})
+	shows := func(want credentialstest.Certificate, trusted *x509.CertPool) bool {
+		conn, err := tls.Dial("tcp", b.service.Addr().String(), &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12})
+		if err != nil {
+			return false
+		}
+		defer func() { _ = conn.Close() }()
+		return want.Is(conn.ConnectionState())
+	}
+	if !shows(first, old.Pool) {
+		t.Fatal("the first certificate is not shown")
+	}
+	mount.Replace(t, filesOf(second))
+	b.eventually("the renewed certificate is shown", func() bool { return shows(second, renewed.Pool) })
+	broken := filesOf(first)
+	broken["tls.key"] = second.Key
+	mount.Replace(t, broken)
+	b.eventually("the broken files are noticed, and the last good certificate is shown", func() bool {
+		return shows(second, renewed.Pool) && strings.Contains(told(), "cannot be read anew")
+	})
+	if left := credentialstest.Remaining(t, reader)["gateway"]; left < 3600 || left > 7200 {
+		t.Errorf("%v s are left of the certificate in use, want nearly two hours", left)
 	}
 }
 

@@ -48,6 +48,7 @@ Values come from a YAML file (` + "`--config FILE` or `ROLLCALL_CONFIG`" + `), t
 A key that nothing knows is refused, in the file and in the environment, with the nearest known one.
 The key ` + "`kafka.client_id`" + ` is the flag ` + "`--kafka.client-id`" + ` and the variable ` + "`ROLLCALL_KAFKA_CLIENT_ID`" + `; lists are
 comma-separated in flags and variables. Secrets are never values, only files that hold them.
+Files of certificates, authorities and passwords are read anew once they change ([operations.md](operations.md#renew-certificates-and-passwords)).
 ` + "`rollcall config`" + ` shows what is in force and where each value comes from; ` + "`rollcall COMMAND --help`" + ` shows what a command reads.
 
 Memory: a service collects garbage at ` + "`GOGC=400`" + ` below a soft limit of ` + "`GOMEMLIMIT=512MiB`" + `, unless the environment sets these
