@@ -31,6 +31,7 @@ type alertsRun struct {
 	prometheus *prometheus
 	load       *alertsLoad
 	auditor    *testbed.Process
+	tls        *testbed.TLSProxy // between the auditor and ClickHouse
 	// enricherBinary is what runs as an enricher.
 	enricherBinary string
 	lowMemory      string // a file; while it is there, an enricher starts with little memory
@@ -102,9 +103,18 @@ func (a *alertsRun) start(ctx context.Context, env *Environment, bin string) err
 		return err
 	}
 	private := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	if a.tls, err = testbed.StartTLSProxy(a.clickhouse.Address(), env.Path("audit-tls")); err != nil {
+		return err
+	}
+	env.OnClose(func(context.Context) error { return a.tls.Close() })
+	files := a.tls.ClickHouse()
 	a.auditor = testbed.NewProcess(testbed.ProcessOptions{
 		Name: "audit-1", Binary: binary, LogPath: env.Path("audit.log"), ReadyURL: "http://" + private + "/readyz",
-		Args: []string{"--config", a.dir + "/rollcall.yaml", "audit", "--every", "2s", "--private.listen", private},
+		Args: []string{
+			"--config", a.dir + "/rollcall.yaml", "audit", "--every", "2s", "--private.listen", private,
+			"--clickhouse.addresses", a.tls.Address(), "--clickhouse.tls.enabled", "--clickhouse.tls.ca-file", files.CAFile,
+			"--clickhouse.tls.cert-file", files.CertFile, "--clickhouse.tls.key-file", files.KeyFile,
+		},
 	})
 	env.OnClose(func(context.Context) error { a.auditor.Kill(); return nil })
 	if err := a.auditor.Start(ctx); err != nil {

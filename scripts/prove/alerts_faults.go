@@ -39,6 +39,8 @@ func (a *alertsRun) faults() []fault {
 			alerts: []string{"RollcallReportsRefused" + w, "RollcallRateLimited" + w, "RollcallDeadLetters" + w, "RollcallCountriesUnknown" + w}, mend: a.goodLoad},
 		{what: "a report of a newer client", within: 20 * time.Second, cause: a.newerReport, alerts: []string{"RollcallUnknownSchema" + w}},
 		{what: "somebody writes to reports.raw", within: 20 * time.Second, cause: a.forgedRecord, alerts: []string{"RollcallReportsDamaged" + c}},
+		{what: "the auditor's certificate is renewed by one that ends soon", within: 40 * time.Second, cause: a.renewCertificate(12 * time.Hour),
+			alerts: []string{"RollcallCertificateExpires" + c, "RollcallCertificateExpires" + w}, mend: a.renewCertificate(60 * 24 * time.Hour)},
 		{what: "clients that send slowly fill the gateway", within: 20 * time.Second, cause: a.slowClients, alerts: []string{"RollcallGatewaySaturated" + w}},
 		{what: "a setting of reports.raw is weakened", within: time.Minute, cause: a.set(topics.Raw, unclean, "true"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Raw, unclean, "false")},
 		{what: "a topic behind it is bounded in bytes", within: time.Minute, cause: a.set(topics.Usage, bytes, "1099511627776"), alerts: []string{"RollcallTopicWeak" + c}, mend: a.strengthen(topics.Usage, bytes, "-1")},
@@ -208,6 +210,11 @@ func (a *alertsRun) slowClients(ctx context.Context) error {
 		}()
 	}
 	return nil
+}
+
+// renewCertificate replaces the files alone: the auditor is to notice by itself.
+func (a *alertsRun) renewCertificate(life time.Duration) func(context.Context) error {
+	return func(context.Context) error { return a.tls.Renew(life) }
 }
 
 func (a *alertsRun) set(topic, setting, value string) func(context.Context) error {

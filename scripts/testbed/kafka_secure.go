@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -67,42 +68,74 @@ func (s *security) makePassword(user string) (string, error) {
 	return password, nil
 }
 
-// makeCertificates writes an authority's certificate, and for servers on loopback a key
-// and behind it their certificate, as Kafka reads it.
-func makeCertificates(caPath, nodePath string) error {
-	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// certificateLife is that of the testbed's certificates: longer than any proof, and than
+// what the alerts call long enough.
+const certificateLife = 60 * 24 * time.Hour
+
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// newAuthority makes one and writes its certificate.
+func newAuthority(path string) (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "testbed"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "testbed"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	authorityDER, err := x509.CreateCertificate(rand.Reader, authority, authority, &authorityKey.PublicKey, authorityKey)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &authority{certificate, key}, os.WriteFile(path, encodeCertificate(der), 0o600)
+}
+
+// issue writes, for servers on loopback and their clients, a key and behind it its
+// certificate, as Kafka reads it. What was there is replaced as a whole.
+func (a *authority) issue(path string, life time.Duration) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	nodeKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	node := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: brokerUser}, NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: brokerUser}, NotBefore: a.certificate.NotBefore, NotAfter: time.Now().Add(life),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	nodeDER, err := x509.CreateCertificate(rand.Reader, node, authority, &nodeKey.PublicKey, authorityKey)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
 		return err
 	}
-	key, err := x509.MarshalPKCS8PrivateKey(nodeKey)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	authorityPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authorityDER})
-	nodePEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
-	nodePEM = append(nodePEM, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: nodeDER})...)
-	return errors.Join(os.WriteFile(caPath, authorityPEM, 0o600), os.WriteFile(nodePath, append(nodePEM, authorityPEM...), 0o600))
+	content := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	content = slices.Concat(content, encodeCertificate(der), encodeCertificate(a.certificate.Raw))
+	next := path + ".next"
+	return errors.Join(os.WriteFile(next, content, 0o600), os.Rename(next, path))
+}
+
+func encodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// makeCertificates writes an authority's certificate, and one of it for servers on loopback.
+func makeCertificates(caPath, nodePath string) error {
+	a, err := newAuthority(caPath)
+	if err != nil {
+		return err
+	}
+	return a.issue(nodePath, certificateLife)
 }
 
 // properties let clients in over TLS with SCRAM, brokers and controllers over TLS with

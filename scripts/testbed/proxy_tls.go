@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"rollcall/pkg/clickhouse"
 )
@@ -15,6 +16,7 @@ import (
 type TLSProxy struct {
 	*Proxy
 	dir string
+	of  *authority
 }
 
 // StartTLSProxy is StartProxy with an authority made for this proxy alone, and a
@@ -24,8 +26,12 @@ func StartTLSProxy(target, dir string) (*TLSProxy, error) {
 		return nil, fmt.Errorf("make the directory of certificates: %w", err)
 	}
 	p := &TLSProxy{dir: dir}
-	if err := makeCertificates(p.caPath(), p.certPath()); err != nil {
+	var err error
+	if p.of, err = newAuthority(p.caPath()); err != nil {
 		return nil, fmt.Errorf("make certificates: %w", err)
+	}
+	if err := p.Renew(certificateLife); err != nil {
+		return nil, err
 	}
 	authority, err := os.ReadFile(p.caPath())
 	if err != nil {
@@ -42,6 +48,14 @@ func StartTLSProxy(target, dir string) (*TLSProxy, error) {
 	config.ClientCAs.AppendCertsFromPEM(authority)
 	p.Proxy, err = startProxy(func() (string, bool) { return target, true }, config)
 	return p, err
+}
+
+// Renew gives clients another certificate, which ends after life. The proxy keeps its own.
+func (p *TLSProxy) Renew(life time.Duration) error {
+	if err := p.of.issue(p.certPath(), life); err != nil {
+		return fmt.Errorf("make certificates: %w", err)
+	}
+	return nil
 }
 
 func (p *TLSProxy) caPath() string   { return filepath.Join(p.dir, "ca.pem") }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"os"
 	"testing"
+	"time"
 
 	"rollcall/scripts/testbed"
 )
@@ -41,12 +42,20 @@ func TestTLSProxyDemandsACertificate(t *testing.T) {
 	if err := over(); err == nil {
 		t.Error("a client without a certificate is let in")
 	}
-	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Certificates = []tls.Certificate{pair}
-	if err := over(); err != nil {
-		t.Error(err)
+	for _, life := range []time.Duration{time.Hour, 60 * 24 * time.Hour} {
+		if err := proxy.Renew(life); err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(pair.Leaf.NotAfter); left > life || left < life-time.Minute {
+			t.Errorf("the certificate ends in %v, want %v", left, life)
+		}
+		config.Certificates = []tls.Certificate{pair}
+		if err := over(); err != nil {
+			t.Error(err)
+		}
 	}
 }
