@@ -76,11 +76,12 @@ func Audit(ctx context.Context, admin *kadm.Client, conn driver.Conn, opts Optio
 		return nil, err
 	}
 	report := &Report{TopicID: id, Ends: map[string]int64{}}
+	proofs := map[int32][]Range{}
 	for _, p := range bounds {
 		if opts.Ends != nil {
 			p.End = max(p.First, min(p.End, opts.Ends[p.Partition]))
 		}
-		if err := auditPartition(ctx, conn, id, &p, opts); err != nil {
+		if proofs[p.Partition], err = auditPartition(ctx, conn, id, &p); err != nil {
 			return nil, fmt.Errorf("audit partition %d: %w", p.Partition, err)
 		}
 		report.Partitions = append(report.Partitions, p)
@@ -94,6 +95,15 @@ func Audit(ctx context.Context, admin *kadm.Client, conn driver.Conn, opts Optio
 	if !opts.SkipState {
 		if report.StateMissing, err = stateMissing(ctx, conn, id); err != nil {
 			return nil, err
+		}
+	}
+	if opts.KeepNothing {
+		return report, nil
+	}
+	// Last: what is kept also says when an audit succeeded.
+	for _, p := range report.Partitions {
+		if err := keep(ctx, conn, id, &p, proofs[p.Partition]); err != nil {
+			return nil, fmt.Errorf("audit partition %d: %w", p.Partition, err)
 		}
 	}
 	return report, nil
@@ -134,32 +144,29 @@ func readTopic(ctx context.Context, admin *kadm.Client) ([]Partition, uuid.UUID,
 	return bounds, uuid.UUID(details[topics.Raw].ID), nil
 }
 
-func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, opts Options) error {
+// auditPartition fills in what is found in a partition, and returns the offsets that are
+// accounted for.
+func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition) ([]Range, error) {
 	covered, err := proven(ctx, conn, topic, p.Partition)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	gone, err := expired(ctx, conn, topic, p, covered)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.Expired, p.ExpiredRanges = tally(gone)
 	for _, gap := range gaps(covered, p.First, p.End) {
 		receipts, err := received(ctx, conn, topic, p.Partition, gap)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		covered = append(covered, receipts...)
 	}
 	covered = merge(covered)
 	p.Missing, p.MissingRanges = tally(gaps(covered, p.First, p.End))
-	if p.Ends, err = countEnds(ctx, conn, topic, p); err != nil {
-		return err
-	}
-	if opts.KeepNothing {
-		return nil
-	}
-	return keep(ctx, conn, topic, p, covered)
+	p.Ends, err = countEnds(ctx, conn, topic, p)
+	return covered, err
 }
 
 // tally counts the offsets of ranges, and returns as many of those as a report lists.

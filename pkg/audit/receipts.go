@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"time"
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -109,6 +110,20 @@ func keep(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition, 
 		return fmt.Errorf("keep the proven range: %w", err)
 	}
 	return nil
+}
+
+// sinceKept returns how long ago an audit of any topic last kept something, which it does
+// when it has succeeded; false: none did.
+func sinceKept(ctx context.Context, conn driver.Conn) (time.Duration, bool, error) {
+	const query = "SELECT count(), dateDiff('second', max(proven_at), now64(3, 'UTC')) FROM receipt_ranges"
+	var (
+		rows    uint64
+		seconds int64
+	)
+	if err := conn.QueryRow(ctx, query).Scan(&rows, &seconds); err != nil {
+		return 0, false, fmt.Errorf("read when the last audit succeeded: %w", err)
+	}
+	return time.Duration(max(0, seconds)) * time.Second, rows > 0, nil
 }
 
 // stateMissing counts session-days of which a receipt says that a report has landed,

@@ -29,6 +29,8 @@ type Watcher struct {
 	mu      sync.Mutex
 	report  *Report // the newest; nil before the first
 	audited time.Time
+	dated   bool // ClickHouse has said when the last audit succeeded
+	told    bool // and was asked, at least: an age that begins at each start is none
 }
 
 // NewWatcher returns a watcher; opts.Ends is its own to set.
@@ -42,7 +44,7 @@ func NewWatcher(admin *kadm.Client, conn driver.Conn, opts Options, tel telemetr
 	state, errs[1] = tel.Meter.Int64ObservableGauge("rollcall.audit.state_missing", metric.WithUnit("{session_day}"),
 		metric.WithDescription("Session-days of which a receipt says more than they hold."))
 	age, errs[2] = tel.Meter.Float64ObservableGauge("rollcall.audit.age", metric.WithUnit("s"),
-		metric.WithDescription("Time since the last audit that succeeded, or since the start."))
+		metric.WithDescription("Time since the last audit that succeeded, of this process or a former one; since the start where none is known."))
 	expired, errs[3] = tel.Meter.Int64ObservableGauge("rollcall.audit.expired", metric.WithUnit("{offset}"),
 		metric.WithDescription("Offsets that reports.raw has lost before they had a receipt, as far back as ClickHouse can tell."))
 	if err := errors.Join(errs[:]...); err != nil {
@@ -51,7 +53,9 @@ func NewWatcher(admin *kadm.Client, conn driver.Conn, opts Options, tel telemetr
 	_, errs[4] = tel.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		o.ObserveFloat64(age, time.Since(w.audited).Seconds())
+		if w.told {
+			o.ObserveFloat64(age, time.Since(w.audited).Seconds())
+		}
 		if w.report != nil {
 			o.ObserveInt64(missing, w.report.Missing)
 			o.ObserveInt64(expired, w.report.Expired)
@@ -82,7 +86,34 @@ func (w *Watcher) Run(ctx context.Context, every time.Duration) error {
 	}
 }
 
+// date takes from ClickHouse when the last audit succeeded: one that is started again and
+// again before it does must be seen. A watcher that keeps nothing would find others' only.
+func (w *Watcher) date(ctx context.Context) error {
+	var (
+		since time.Duration
+		ever  bool
+		err   error
+	)
+	if !w.dated && !w.opts.KeepNothing {
+		since, ever, err = sinceKept(ctx, w.conn)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told = true
+	if err != nil {
+		return err
+	}
+	w.dated = true
+	if at := time.Now().Add(-since); ever && at.Before(w.audited) {
+		w.audited = at
+	}
+	return nil
+}
+
 func (w *Watcher) look(ctx context.Context) error {
+	if err := w.date(ctx); err != nil {
+		return err
+	}
 	ends, err := Reach(ctx, w.admin)
 	if err != nil {
 		return err
@@ -96,10 +127,12 @@ func (w *Watcher) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.ends = ends
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.report, w.audited = report, time.Now()
+	if w.report = report; w.ends != nil {
+		w.audited = time.Now() // the first look has seen no offset
+	}
+	w.ends = ends
 	if !report.OK() {
 		w.tel.Logger.ErrorContext(ctx, "receipts are missing", "topic", topics.Raw, "offsets", report.Missing, "expired", report.Expired, "session_days", report.StateMissing)
 	}

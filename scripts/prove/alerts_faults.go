@@ -31,7 +31,7 @@ func (a *alertsRun) faults() []fault {
 			alerts: []string{"RollcallBrokerAway" + c, "RollcallAcknowledgementBudget" + c, "RollcallAcknowledgementBudget" + w, "RollcallCommitFailing" + w}},
 		{what: "nobody may write to usage any more", within: 45 * time.Second, cause: a.forbidUsage, mend: a.allowUsage,
 			alerts: []string{"RollcallBrokerAway" + c, "RollcallLag" + w}},
-		{what: "ClickHouse is killed", within: 45 * time.Second, cause: a.killStore,
+		{what: "ClickHouse is killed", within: time.Minute, cause: a.killStore,
 			alerts: []string{"RollcallClickHouseRefusing" + c, "RollcallLag" + w, "RollcallRollupBehind" + w, "RollcallAuditStale" + w}},
 		{what: "ClickHouse comes back: what waited lands late", within: 2 * time.Minute, cause: a.storeBack,
 			alerts: []string{"RollcallFreshnessBudget" + c, "RollcallFreshnessBudget" + w}, mend: a.recover},

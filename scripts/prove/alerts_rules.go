@@ -88,7 +88,7 @@ func shortenings() map[string]special {
 	return map[string]special{
 		"RollcallRollupBehind": {texts: map[string]string{"> 600": "> 25"}},
 		"RollcallLag":          {texts: map[string]string{"> 120 *": "> 2 *"}},
-		"RollcallAuditStale":   {texts: map[string]string{"> 7200": "> 12"}},
+		"RollcallAuditStale":   {texts: map[string]string{"> 7200": "> 12", "[30m]": "[5m]"}},
 		"RollcallReportsFewer": {texts: map[string]string{"[1h]": "[10m]", "offset 1w": "offset 30m"}, wait: 8 * time.Second},
 	}
 }

@@ -108,7 +108,7 @@ func TestShortenedRules(t *testing.T) {
 	rules := ruleFile{Groups: []ruleGroup{{Interval: "30s", Rules: []alertRule{
 		{Alert: "RollcallRollupBehind", Expr: "max(a) > 600", For: "5m"},
 		{Alert: "RollcallLag", Expr: "x > 120 * rate(y[15m])", For: "1m"},
-		{Alert: "RollcallAuditStale", Expr: "a > 7200", For: "1h"},
+		{Alert: "RollcallAuditStale", Expr: "a[30m] > 7200", For: "1h"},
 		{Alert: "RollcallReportsFewer", Expr: "rate(a[1h]) < rate(a[1h] offset 1w)", For: "1h"},
 		{Record: "r", Expr: "rate(a[3d])"},
 	}}}}
@@ -119,7 +119,7 @@ func TestShortenedRules(t *testing.T) {
 	want := []alertRule{
 		{Alert: "RollcallRollupBehind", Expr: "max(a) > 25", For: "5s"},
 		{Alert: "RollcallLag", Expr: "x > 2 * rate(y[15s])", For: "3s"},
-		{Alert: "RollcallAuditStale", Expr: "a > 12", For: "60s"},
+		{Alert: "RollcallAuditStale", Expr: "a[5s] > 12", For: "60s"},
 		{Alert: "RollcallReportsFewer", Expr: "rate(a[10s]) < rate(a[10s] offset 30s)", For: "8s"},
 		{Record: "r", Expr: "rate(a[4320s])"},
 	}
