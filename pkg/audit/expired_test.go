@@ -93,7 +93,7 @@ func TestAnAuditThatBeganKeepsWhatIsProvenLater(t *testing.T) {
 	w.audit(Options{})
 	w.span(0, 2, 0)
 	w.audit(Options{})
-	if err := w.conn.Exec(t.Context(), "OPTIMIZE TABLE receipt_ranges FINAL"); err != nil {
+	if err := w.conn.Exec(t.Context(), "OPTIMIZE TABLE receipt_ranges FINAL"); err != nil { //nolint:misspell // ClickHouse's word
 		t.Fatal(err)
 	}
 	w.clear("receipts")
