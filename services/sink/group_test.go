@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -171,6 +172,85 @@ func TestReadyOnceTheGroupIsJoined(t *testing.T) {
 	w.eventually("it says why", func() bool { return sink.checks.Failing()[conditionGroup] != "" })
 	closed.Store(false)
 	w.eventually("it is ready again, with nothing to read", func() bool { return len(sink.checks.Failing()) == 0 })
+}
+
+// A partition that cannot be read is its owner's trouble: where it moves to another sink,
+// the condition of the former owner ends.
+func TestUnreadablePartitionMoves(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		response := request.ResponseKind().(*kmsg.FetchResponse)
+		for _, topic := range request.(*kmsg.FetchRequest).Topics {
+			refused := kmsg.NewFetchResponseTopic()
+			refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				one := kmsg.NewFetchResponseTopicPartition()
+				one.Partition, one.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				refused.Partitions = append(refused.Partitions, one)
+			}
+			response.Topics = append(response.Topics, refused)
+		}
+		return response, nil, true
+	})
+	// told compares the topics of whose reading the sink complains with those of its partitions.
+	told := func(sink *running) (complains, owns []string) {
+		for condition := range sink.checks.Failing() {
+			if topic, ok := strings.CutPrefix(condition, "consume/"); ok {
+				complains = append(complains, topic)
+			}
+		}
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		for p := range sink.terms {
+			owns = append(owns, p.topic)
+		}
+		slices.Sort(complains)
+		slices.Sort(owns)
+		return complains, slices.Compact(owns)
+	}
+	first := w.start(testConfig(), w.conn)
+	w.eventually("it complains of all", func() bool {
+		complains, owns := told(first)
+		return len(owns) == len(readTopics()) && slices.Equal(complains, owns)
+	})
+	second := w.start(testConfig(), w.conn)
+	for _, sink := range []*running{second, first} {
+		w.eventually("each complains of its own", func() bool {
+			complains, owns := told(sink)
+			return len(owns) > 0 && len(owns) < len(readTopics()) && slices.Equal(complains, owns)
+		})
+	}
+}
+
+// What was said of a topic that cannot be read ends with the last partition that cannot:
+// when it is read or comes no more; but a partition that may have been given up stays said.
+func TestUnreadable(t *testing.T) {
+	checks, now := &health.Checks{}, time.Now()
+	s := &Service{deps: Deps{Checks: checks}, unread: map[partition]time.Time{}}
+	first, second, whole := partition{topics.Usage, 0}, partition{topics.Usage, 1}, partition{topics.Usage, wholeTopic}
+	learned := map[string]map[int32]kgo.EpochOffset{topics.Usage: {1: {Offset: 7}}}
+	for number, step := range []struct {
+		do    func()
+		fails bool
+	}{
+		{func() { s.unreadable(first, now, "why"); s.unreadable(second, now, "why") }, true},
+		{func() { s.readable(partition{topics.Usage, 2}) }, true},
+		{func() { s.readable(first) }, true},
+		{func() { s.forgive(now.Add(2*forgivenAfter), nil) }, true},
+		{func() { s.forget(second) }, false},
+		{func() { s.unreadable(second, now, "why"); s.forgive(now.Add(forgivenAfter), learned) }, true},
+		{func() { s.forgive(now.Add(forgivenAfter+time.Second), learned) }, false},
+		{func() { s.unreadable(whole, now, "why") }, true},
+		{func() { s.forgive(now.Add(forgivenAfter), nil) }, true},
+		{func() { s.forgive(now.Add(forgivenAfter+time.Second), nil) }, false},
+		{func() { s.unreadable(whole, now, "why"); s.readable(first) }, false},
+	} {
+		step.do()
+		if why := checks.Failing()["consume/"+topics.Usage]; (why != "") != step.fails {
+			t.Errorf("step %d: failing: %q, want %v", number, why, step.fails)
+		}
+	}
 }
 
 // Sinks come and go; partitions move between them; some die. Nothing is lost.

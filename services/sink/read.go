@@ -71,14 +71,17 @@ func (s *Service) poll(ctx context.Context) error {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return
 		}
-		condition := "consume/" + topic
 		if topic == "" { // not of a topic: of the group
-			condition = conditionGroup
+			s.deps.Checks.Outage(conditionGroup, err.Error())
+		} else {
+			s.unreadable(partition{topic, number}, time.Now(), err.Error())
 		}
-		s.deps.Checks.Outage(condition, err.Error())
 		s.deps.Telemetry.Logger.WarnContext(ctx, "fetch failed", "topic", topic, "partition", number, "error", err)
 	})
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) { s.take(ctx, p) })
+	if s.troubled() {
+		s.forgive(time.Now(), s.deps.Client.CommittedOffsets())
+	}
 	return nil
 }
 
@@ -126,8 +129,8 @@ func (s *Service) patience() time.Duration {
 // revocations back meanwhile, so the partition and the batch are this sink's.
 func (s *Service) take(ctx context.Context, p kgo.FetchTopicPartition) {
 	s.meters.fetched(p)
-	if p.Err == nil { // a topic to which nobody writes is read all the same
-		s.deps.Checks.Pass("consume/" + p.Topic)
+	if p.Err == nil {
+		s.readable(partition{p.Topic, p.Partition})
 	}
 	if len(p.Records) == 0 {
 		return

@@ -45,6 +45,7 @@ func (s *Service) lost(partitions map[string][]int32) {
 			p := partition{topic, n}
 			delete(s.terms, p)
 			s.meters.lost(p)
+			s.forget(p)
 			if condition, ok := s.held[p]; ok {
 				delete(s.held, p)
 				s.deps.Checks.Pass(condition)

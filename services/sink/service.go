@@ -69,8 +69,9 @@ type Service struct {
 	idle       chan struct{}        // closed when pending falls to 0
 	terms      map[partition]uint64 // of the partitions that are this sink's
 	term       uint64
-	held       map[partition]string // readiness condition of each partition that stands still
-	partitions int                  // of usage, over all sinks
+	held       map[partition]string    // readiness condition of each partition that stands still
+	unread     map[partition]time.Time // the last error of each that cannot be read
+	partitions int                     // of usage, over all sinks
 }
 
 // New returns a sink on a client that was made with ClientOptions(cfg).
@@ -99,7 +100,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, deps: deps, endsInterval: endsInterval, identities: newTable(deps.Restricted+".identities", new(identityRows).fields()),
 		ready: make(chan *batch), spare: make(chan *batch, batches), readDone: make(chan struct{}), owns: make(chan bool, 1),
-		terms: map[partition]uint64{}, held: map[partition]string{},
+		terms: map[partition]uint64{}, held: map[partition]string{}, unread: map[partition]time.Time{},
 	}
 	for i, conn := range deps.Rollups {
 		recomputer, err := rollup.New(cfg.Rollup, conn, deps.Telemetry)
