@@ -43,15 +43,15 @@ type Config struct {
 
 	HeaderTimeout  time.Duration `name:"header-timeout" help:"Longest time for a request's header." default:"5s"`
 	BodyTimeout    time.Duration `name:"body-timeout" help:"Longest time for a request's body." default:"10s"`
-	AckTimeout     time.Duration `name:"ack-timeout" help:"Longest wait for the broker's acknowledgement." default:"10s"`
+	AckTimeout     time.Duration `name:"ack-timeout" help:"Longest wait for the broker's acknowledgement, at least 1s." default:"10s"`
 	IdleTimeout    time.Duration `name:"idle-timeout" help:"Longest time for which a connection may stay idle." default:"60s"`
 	ShutdownDelay  time.Duration `name:"shutdown-delay" help:"How long reports are still taken at a stop, while readiness already fails: time for load balancers to notice." default:"0s"`
-	DrainTimeout   time.Duration `name:"drain-timeout" help:"Longest time for finishing requests at a stop." default:"20s"`
+	DrainTimeout   time.Duration `name:"drain-timeout" help:"Longest time for finishing requests at a stop; at least body-timeout and ack-timeout together." default:"20s"`
 	MaxHeaderBytes int           `name:"max-header-bytes" help:"Largest request header, in bytes." default:"16384"`
 	MaxConnections int           `name:"max-connections" help:"Connections served at a time; more wait." default:"8192"`
 
-	MaxInFlightBytes   int64         `name:"max-in-flight-bytes" help:"Memory for the bodies of all requests at a time, in bytes." default:"67108864"`
-	MaxBufferedBytes   int           `name:"max-buffered-bytes" help:"Records that wait for the broker, in bytes." default:"67108864"`
+	MaxInFlightBytes   int64         `name:"max-in-flight-bytes" help:"Memory for the bodies of all requests at a time, in bytes; at least 5 MiB." default:"67108864"`
+	MaxBufferedBytes   int           `name:"max-buffered-bytes" help:"Records that wait for the broker, in bytes; at least 2 MiB." default:"67108864"`
 	MaxBufferedRecords int           `name:"max-buffered-records" help:"Records that wait for the broker." default:"50000"`
 	Linger             time.Duration `name:"linger" help:"How long a record waits for company in a batch." default:"1ms"`
 
@@ -92,12 +92,14 @@ func (c Config) Validate() error {
 	}
 	// The client library's least.
 	check(c.AckTimeout >= time.Second, "ack-timeout must be at least 1s")
+	// Else a stop would cut off requests that are in time.
+	check(c.DrainTimeout >= c.BodyTimeout+c.AckTimeout, "drain-timeout is %v, less than the %v of body-timeout and ack-timeout together", c.DrainTimeout, c.BodyTimeout+c.AckTimeout)
 	check(c.ShutdownDelay >= 0, "shutdown-delay must not be negative")
 	check(c.Linger >= 0 && c.Linger <= time.Second, "linger must be between 0 and 1s")
 	for name, value := range map[string]float64{
 		"max-header-bytes": float64(c.MaxHeaderBytes), "max-connections": float64(c.MaxConnections),
-		"max-buffered-bytes": float64(c.MaxBufferedBytes), "max-buffered-records": float64(c.MaxBufferedRecords),
-		"network-rate": c.NetworkRate, "network-burst": float64(c.NetworkBurst), "network-table-size": float64(c.NetworkTableSize),
+		"max-buffered-records": float64(c.MaxBufferedRecords),
+		"network-rate":         c.NetworkRate, "network-burst": float64(c.NetworkBurst), "network-table-size": float64(c.NetworkTableSize),
 		"new-licence-rate": c.NewLicenceRate, "new-licence-burst": float64(c.NewLicenceBurst), "licence-table-size": float64(c.LicenceTableSize),
 		"unknown-schema-bytes-per-second": c.UnknownSchemaBytesPerSecond,
 	} {
@@ -105,6 +107,7 @@ func (c Config) Validate() error {
 	}
 	// One report that is as large as may be must fit, else it could never pass.
 	check(c.MaxInFlightBytes >= largestRequestBytes, "max-in-flight-bytes must be at least %d", largestRequestBytes)
+	check(c.MaxBufferedBytes >= topics.MaxMessageBytes, "max-buffered-bytes must be at least %d", topics.MaxMessageBytes)
 	check(c.UnknownSchemaBurstBytes >= report.MaxBytes, "unknown-schema-burst-bytes must be at least %d", report.MaxBytes)
 	return errors.Join(errs...)
 }

@@ -82,7 +82,7 @@ func TestShutdownDelay(t *testing.T) {
 }
 
 func TestDrainTimesOut(t *testing.T) {
-	b := start(t, config(func(c *Config) { c.DrainTimeout = 50 * time.Millisecond }))
+	b := start(t, func(_ *bench, s *setup) { s.drain = 50 * time.Millisecond })
 	held, release := b.hold()
 	failed := make(chan struct{})
 	go func() {

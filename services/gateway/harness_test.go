@@ -67,6 +67,8 @@ type setup struct {
 	// ack is how long the gateway waits for an acknowledgement; the producer's own
 	// timeout cannot be as short as a test wants.
 	ack time.Duration
+	// drain is how long a stop may take: less than requests that are in time.
+	drain time.Duration
 }
 
 func config(change func(*Config)) option { return func(b *bench, _ *setup) { change(&b.cfg) } }
@@ -97,6 +99,9 @@ func start(t *testing.T, options ...option) *bench {
 	}
 	if set.ack > 0 {
 		b.service.broker.timeout = set.ack
+	}
+	if set.drain > 0 {
+		b.service.cfg.DrainTimeout = set.drain
 	}
 	if err := b.service.Listen(); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"rollcall/pkg/envelope"
 	"rollcall/pkg/health"
 	"rollcall/pkg/telemetry"
+	"rollcall/pkg/topics"
 )
 
 // exchangeRaw writes to the connection and reads one answer.
@@ -310,6 +311,8 @@ func TestValidate(t *testing.T) {
 		"an empty table of keys":     func(c *Config) { c.LicenceTableSize = 0 },
 		"no connections":             func(c *Config) { c.MaxConnections = 0 },
 		"no room for records":        func(c *Config) { c.MaxBufferedRecords = 0 },
+		"no room for one record":     func(c *Config) { c.MaxBufferedBytes = topics.MaxMessageBytes - 1 },
+		"a stop that cuts off":       func(c *Config) { c.AckTimeout += time.Millisecond },
 		"an empty table of networks": func(c *Config) { c.NetworkTableSize = 0 },
 	}
 	for name, change := range tests {

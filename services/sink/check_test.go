@@ -126,7 +126,10 @@ func TestConfigValidate(t *testing.T) {
 	if err := (Config{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	for _, c := range []Config{{FlushRows: -1}, {FlushInterval: -1}, {MaxInsertsPerSecond: -1}} {
+	for _, c := range []Config{
+		{FlushRows: -1}, {FlushInterval: -1}, {MaxInsertsPerSecond: -1}, {FetchBytes: 100<<20 + 1},
+		{SessionTimeout: 6*time.Second - 1}, {SessionTimeout: 30*time.Minute + 1},
+	} {
 		if c.Validate() == nil {
 			t.Errorf("%+v is valid", c)
 		}
@@ -136,8 +139,13 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("a drain that one try uses up: %v", err)
 		}
 	}
-	if err := (Config{InsertTimeout: 29 * time.Second, FlushInterval: time.Second}).Validate(); err != nil {
-		t.Error(err)
+	for _, c := range []Config{
+		{InsertTimeout: 29 * time.Second, FlushInterval: time.Second}, {FetchBytes: 100 << 20},
+		{SessionTimeout: 6 * time.Second}, {SessionTimeout: 30 * time.Minute},
+	} {
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 	c := Config{}
 	c.Rollup.DutyPercent = 101

@@ -10,6 +10,14 @@ import (
 	"rollcall/pkg/rollup"
 )
 
+const (
+	// minSession and maxSession are Kafka's own bounds (group.min.session.timeout.ms and
+	// group.max.session.timeout.ms), which brokers refuse to go beyond.
+	minSession, maxSession = 6 * time.Second, 30 * time.Minute
+	// maxFetchBytes is the most that the client library reads at once.
+	maxFetchBytes = 100 << 20
+)
+
 // Config of the sink. A zero value in any field means the default in its tag.
 type Config struct {
 	Group               string        `help:"Consumer group." default:"rollcall-sink"`
@@ -20,9 +28,9 @@ type Config struct {
 	InsertTimeout       time.Duration `name:"insert-timeout" help:"Bound on one try of an insert, a dead letter or a commit." default:"20s"`
 	MinBackoff          time.Duration `name:"min-backoff" help:"First wait after a failure that may pass." default:"100ms"`
 	MaxBackoff          time.Duration `name:"max-backoff" help:"Longest wait between two tries." default:"10s"`
-	SessionTimeout      time.Duration `name:"session-timeout" help:"Until the group gives a dead sink's partitions away." default:"10s"`
+	SessionTimeout      time.Duration `name:"session-timeout" help:"Until the group gives a dead sink's partitions away; 6s to 30m." default:"10s"`
 	DrainTimeout        time.Duration `name:"drain-timeout" help:"Bound on inserting what has been read, at a stop or a rebalance; at least insert-timeout and flush-interval together." default:"30s"`
-	FetchBytes          int           `name:"fetch-bytes" help:"Bytes that a fetch asks of a broker, compressed." default:"4194304"`
+	FetchBytes          int           `name:"fetch-bytes" help:"Bytes that a fetch asks of a broker, compressed; at most 100 MiB." default:"4194304"`
 	Rollup              rollup.Config `embed:"" prefix:"rollup."`
 }
 
@@ -70,6 +78,12 @@ func (c Config) Validate() error {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("sink.%s is negative", name))
 		}
+	}
+	if c.FetchBytes > maxFetchBytes {
+		errs = append(errs, fmt.Errorf("sink.fetch_bytes is %d, more than %d", c.FetchBytes, maxFetchBytes))
+	}
+	if d := c.WithDefaults().SessionTimeout; d < minSession || d > maxSession {
+		errs = append(errs, fmt.Errorf("sink.session_timeout is %v, want %v to %v", d, minSession, maxSession))
 	}
 	if c.MaxInsertsPerSecond < 0 {
 		errs = append(errs, errors.New("sink.max_inserts_per_second is negative"))

@@ -37,6 +37,11 @@ the value's path.
 {{- fail (printf "%s.terminationGracePeriodSeconds: %s is less than the %s that a stop may take (shutdownDelaySeconds, twice drainTimeoutSeconds, and 10)" $part (include "rollcall.grace" $own) (include "rollcall.drain" $own)) -}}
 {{- end -}}
 {{- end -}}
+{{- $body := default "10s" $v.gateway.config.body_timeout -}}
+{{- $ack := default "10s" $v.gateway.config.ack_timeout -}}
+{{- if lt (float64 $v.gateway.drainTimeoutSeconds) (addf (include "rollcall.seconds" $body | float64) (include "rollcall.seconds" $ack | float64)) -}}
+{{- fail (printf "gateway.drainTimeoutSeconds: %d is less than gateway.config.body_timeout (%s) and ack_timeout (%s) together: a stop would cut off requests that are in time" (int $v.gateway.drainTimeoutSeconds) $body $ack) -}}
+{{- end -}}
 {{- $try := default "20s" $v.sink.config.insert_timeout -}}
 {{- $gathered := default "400ms" $v.sink.config.flush_interval -}}
 {{- if lt (float64 $v.sink.drainTimeoutSeconds) (addf (include "rollcall.seconds" $try | float64) (include "rollcall.seconds" $gathered | float64)) -}}
@@ -114,6 +119,10 @@ the value's path.
 {{- end -}}
 {{- if and (not .name) (or .shards .replicated) -}}
 {{- fail "clickhouse.cluster.name: is required, as clickhouse.cluster.shards or replicated is given" -}}
+{{- end -}}
+{{- $servers := include "rollcall.shards" $ | fromJsonArray -}}
+{{- if ne (len $servers) (len (uniq $servers)) -}}
+{{- fail "clickhouse.cluster.shards: an address stands there twice: a server is one replica of one shard" -}}
 {{- end -}}
 {{- range .shards -}}
 {{- if and (gt (len .) 1) (not $v.clickhouse.cluster.replicated) -}}
