@@ -76,11 +76,15 @@ func proveChartMatrix(ctx context.Context, env *Environment) (string, bool, erro
 	if err != nil {
 		return "", false, err
 	}
+	warned, err := c.notesWarn(ctx)
+	if err != nil {
+		return "", false, err
+	}
 	if err := c.fresh(ctx); err != nil {
 		return "", false, err
 	}
-	figure := fmt.Sprintf("%d files of values: 0 errors of helm lint, %s, %d objects valid by the API's definitions, %d sets of labels as the more specific values have them, %d jobs outside of hooks never of one name and two specs, %s; %s, %s; %d wrong files of values refused, each with the message that stands in it",
-		len(files), strings.TrimSpace(decoded), valid, labels, jobs, taken, controls, misled, refused)
+	figure := fmt.Sprintf("%d files of values: 0 errors of helm lint, %s, %d objects valid by the API's definitions, %d sets of labels as the more specific values have them, %d jobs outside of hooks never of one name and two specs, %s; %s, %s; %d wrong files of values refused, each with the message that stands in it; %d warnings in the notes after an install",
+		len(files), strings.TrimSpace(decoded), valid, labels, jobs, taken, controls, misled, refused, warned)
 	return figure, len(files) >= leastValues && refused >= leastRefused, nil
 }
 

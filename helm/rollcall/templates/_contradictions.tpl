@@ -108,7 +108,13 @@ the value's path.
 {{- fail (printf "%s.kafka.certificateSecret: is given, and kafka.tls.enabled is false" $part) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.clickhouse.allowPlaintextPasswords $v.clickhouse.tls.enabled -}}
+{{- fail "clickhouse.allowPlaintextPasswords: is true, and clickhouse.tls.enabled is true: nothing is in the clear" -}}
+{{- end -}}
 {{- range $part := include "rollcall.speakers" (dict "root" . "system" "clickhouse") | fromJsonArray -}}
+{{- if and (index $v $part).clickhouse.passwordSecret.name (not $v.clickhouse.tls.enabled) (not $v.clickhouse.allowPlaintextPasswords) -}}
+{{- fail (printf "%s.clickhouse.passwordSecret: without clickhouse.tls.enabled the password would go over the network in the clear: speak TLS, or say that it may by clickhouse.allowPlaintextPasswords" $part) -}}
+{{- end -}}
 {{- if and (index $v $part).clickhouse.certificateSecret (not $v.clickhouse.tls.enabled) -}}
 {{- fail (printf "%s.clickhouse.certificateSecret: is given, and clickhouse.tls.enabled is false" $part) -}}
 {{- end -}}
