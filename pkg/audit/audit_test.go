@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/clickhouse/clickhousetest"
+	"rollcall/pkg/rollup"
 	"rollcall/pkg/topics"
 )
 
@@ -74,6 +75,7 @@ type receipt struct {
 	report, session uuid.UUID
 	sequence        uint64
 	age             time.Duration // since the sink wrote it
+	daysAgo         int           // its day, where it has landed
 }
 
 func (w *world) receipts(all ...receipt) {
@@ -88,7 +90,7 @@ func (w *world) receipts(all ...receipt) {
 		}
 		day := time.Unix(0, 0)
 		if r.end == "landed" {
-			day = time.Now()
+			day = time.Now().AddDate(0, 0, -r.daysAgo)
 		}
 		if err := batch.Append(w.topic, r.partition, r.offset, r.end, r.reason, r.report, uuid.NameSpaceDNS, r.session, r.sequence, day.UTC(), time.Now(), time.Now().Add(-r.age)); err != nil {
 			w.t.Fatal(err)
@@ -194,6 +196,21 @@ func TestReceiptWithoutItsState(t *testing.T) {
 	w.state(other)
 	if report := w.audit(Options{}); !report.OK() {
 		t.Errorf("all states are there: %+v", report)
+	}
+}
+
+// Every day that reports can still land on is compared; frozen days are not, whose
+// session-days expire.
+func TestStateOfFrozenDaysIsNotCompared(t *testing.T) {
+	w := newWorld(t, 2, 0)
+	first := rollup.FirstLanding(time.Now())
+	landing := int(time.Now().UTC().Sub(first) / (24 * time.Hour))
+	w.receipts(
+		receipt{offset: 0, end: "landed", report: uuid.New(), session: uuid.New(), sequence: 1, daysAgo: landing},
+		receipt{offset: 1, end: "landed", report: uuid.New(), session: uuid.New(), sequence: 1, daysAgo: landing + 2},
+	)
+	if report := w.audit(Options{}); report.StateMissing != 1 {
+		t.Errorf("%d states are missing, want that of %d days ago alone", report.StateMissing, landing)
 	}
 }
 

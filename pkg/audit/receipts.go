@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/retention"
 )
 
 // chunk is how many offsets one query looks at: it bounds the memory of both sides.
@@ -153,14 +154,14 @@ func stateMissing(ctx context.Context, conn driver.Conn, topic uuid.UUID) (int64
 	return missing, nil
 }
 
-// receiptDays returns the days of landed reports, as 2006-01-02, but for those whose
-// session-days are expiring.
+// receiptDays returns the days of landed reports, as 2006-01-02, but for those that are
+// frozen: their session-days are expiring. The sink lands nothing on them.
 func receiptDays(ctx context.Context, conn driver.Conn, topic uuid.UUID) ([]string, error) {
 	var rows []struct {
 		Day string `ch:"receipt_day"`
 	}
-	const query = `SELECT DISTINCT toString(day) AS receipt_day FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day > today() - 99`
-	if err := conn.Select(ctx, &rows, query, chgo.Named("topic", topic.String())); err != nil {
+	const query = `SELECT DISTINCT toString(day) AS receipt_day FROM receipts WHERE topic_id = {topic:UUID} AND end = 'landed' AND day > today() - {kept:UInt16}`
+	if err := conn.Select(ctx, &rows, query, chgo.Named("topic", topic.String()), chgo.Named("kept", retention.SessionDays)); err != nil {
 		return nil, fmt.Errorf("list the days of receipts: %w", err)
 	}
 	days := make([]string, len(rows))

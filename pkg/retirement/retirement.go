@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"rollcall/pkg/retention"
 	catalogue "rollcall/schemas/metrics"
 )
 
@@ -22,9 +23,9 @@ type Window struct {
 // DefaultDays is how long a window is where nothing else is asked for.
 const DefaultDays = 90
 
-// keptDays is how many days before today still have all of their session-days
-// (docs/clickhouse.md): who was covered by consent is not known of older ones.
-const keptDays = 99
+// keptDays is how many days before today still have all of their session-days: who was
+// covered by consent is not known of older ones.
+const keptDays = retention.SessionDays
 
 // minDays is the shortest window: each of its thirds has some days then.
 const minDays = 9
@@ -40,8 +41,8 @@ func NewWindow(last time.Time, days int, now time.Time) (Window, error) {
 	case !w.Last.Before(today):
 		return Window{}, fmt.Errorf("the window ends %s, a day that is not over", w.Last.Format(time.DateOnly))
 	case w.First.Before(today.AddDate(0, 0, -keptDays)):
-		return Window{}, fmt.Errorf("the window begins %s, but who was covered by consent is known from %s on: session-days are kept for 100 days",
-			w.First.Format(time.DateOnly), today.AddDate(0, 0, -keptDays).Format(time.DateOnly))
+		return Window{}, fmt.Errorf("the window begins %s, but who was covered by consent is known from %s on: session-days are kept for %d days",
+			w.First.Format(time.DateOnly), today.AddDate(0, 0, -keptDays).Format(time.DateOnly), retention.SessionTTLDays)
 	}
 	return w, nil
 }

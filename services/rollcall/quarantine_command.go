@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 
 	"rollcall/pkg/clickhouse"
 	"rollcall/pkg/quarantine"
+	"rollcall/pkg/retention"
 	"rollcall/pkg/telemetry"
 )
 
@@ -57,7 +59,7 @@ type quarantineAddCommand struct {
 
 func (quarantineAddCommand) Help() string {
 	return page("What the subject reported for these days is out of every rollup and live view within about a minute, and "+
-		"stays out whatever arrives again or later. Days whose session-days have expired (99 days) can no longer be "+
+		"stays out whatever arrives again or later. Days whose session-days have expired ("+strconv.Itoa(retention.SessionDays)+" days) can no longer be "+
 		"computed: a first day among them is refused.", []string{
 		"rollcall quarantine add --licence $LICENCE --session $SESSION --reason '2^53-1 steps in a day' --by operator-1",
 		"rollcall quarantine add --licence $LICENCE --since 2026-05-01 --reason 'stolen key' --by operator-1 --output json",
