@@ -13,7 +13,6 @@ import (
 
 	"rollcall/pkg/audit"
 	"rollcall/pkg/fleet"
-	"rollcall/pkg/pause"
 	"rollcall/pkg/topics"
 	catalogue "rollcall/schemas/metrics"
 	"rollcall/scripts/testbed"
@@ -104,7 +103,7 @@ func (o *outage) outages(ctx context.Context) error {
 	}
 	o.raw = uuid.UUID(details[topics.Raw].ID)
 	o.env.Say("%.0f reports a second, of %d sessions", o.plan.rate, len(o.load.bases))
-	if err := o.rest(ctx, o.plan.quiet); err != nil {
+	if err := elapse(ctx, o.plan.quiet); err != nil {
 		return err
 	}
 	if o.before, err = o.cluster.Usage(); err != nil {
@@ -113,13 +112,13 @@ func (o *outage) outages(ctx context.Context) error {
 	if err := o.brokerOutage(ctx); err != nil {
 		return fmt.Errorf("outage of the broker: %w", err)
 	}
-	if err := o.rest(ctx, o.plan.quiet); err != nil {
+	if err := elapse(ctx, o.plan.quiet); err != nil {
 		return err
 	}
 	if err := o.storeOutage(ctx); err != nil {
 		return fmt.Errorf("outage of ClickHouse: %w", err)
 	}
-	if err := o.rest(ctx, o.plan.quiet); err != nil {
+	if err := elapse(ctx, o.plan.quiet); err != nil {
 		return err
 	}
 	o.after, err = o.cluster.Usage()
@@ -132,7 +131,7 @@ func (o *outage) brokerOutage(ctx context.Context) error {
 	if err := o.kafka.Stop(ctx); err != nil {
 		return err
 	}
-	if err := o.rest(ctx, o.plan.brokerAway); err != nil {
+	if err := elapse(ctx, o.plan.brokerAway); err != nil {
 		return err
 	}
 	o.look(ctx)
@@ -154,7 +153,7 @@ func (o *outage) storeOutage(ctx context.Context) error {
 	o.env.Say("killing ClickHouse for %v", o.plan.storeAway)
 	o.load.enter(stageStoreAway)
 	o.clickhouse.Kill()
-	if err := o.rest(ctx, o.plan.storeAway); err != nil {
+	if err := elapse(ctx, o.plan.storeAway); err != nil {
 		return err
 	}
 	o.look(ctx)
@@ -180,13 +179,6 @@ func (o *outage) look(ctx context.Context) {
 			o.unready = append(o.unready, process.Name())
 		}
 	}
-}
-
-func (o *outage) rest(ctx context.Context, duration time.Duration) error {
-	if !pause.For(ctx, duration) {
-		return context.Cause(ctx)
-	}
-	return nil
 }
 
 // drainLimit is how long a backlog is watched; the claim is stricter.

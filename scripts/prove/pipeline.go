@@ -17,6 +17,7 @@ import (
 	"rollcall/pkg/kafka"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/oracle"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/pseudonym"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
@@ -201,6 +202,14 @@ func until(ctx context.Context, period time.Duration, done func() (bool, error))
 		case <-ticker.C:
 		}
 	}
+}
+
+// elapse lets that much time go by; it fails where ctx ends first.
+func elapse(ctx context.Context, duration time.Duration) error {
+	if !pause.For(ctx, duration) {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // play sends the plan's deliveries to the gateways, registering the licences of each

@@ -15,7 +15,6 @@ import (
 	"rollcall/pkg/audit"
 	"rollcall/pkg/fleet"
 	"rollcall/pkg/oracle"
-	"rollcall/pkg/pause"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
@@ -108,20 +107,20 @@ func (s *shardsProof) carryOut(ctx context.Context) error {
 
 // faults kills one server and brings it back, then stops a shard of every copy.
 func (s *shardsProof) faults(ctx context.Context) error {
-	if err := s.rest(ctx, s.plan.quiet); err != nil {
+	if err := elapse(ctx, s.plan.quiet); err != nil {
 		return err
 	}
 	s.env.Say("killing shard 1 of %s", s.copies[0].name)
 	before := s.delivered.Load()
 	s.copies[0].servers[0].Kill()
-	if err := s.rest(ctx, s.plan.killed); err != nil {
+	if err := elapse(ctx, s.plan.killed); err != nil {
 		return err
 	}
 	if err := s.copies[0].servers[0].Restart(ctx); err != nil {
 		return err
 	}
 	s.whileKilled = s.delivered.Load() - before
-	if err := s.rest(ctx, s.plan.quiet); err != nil {
+	if err := elapse(ctx, s.plan.quiet); err != nil {
 		return err
 	}
 	s.env.Say("stopping shard 2 of every copy for %v", s.plan.away)
@@ -131,7 +130,7 @@ func (s *shardsProof) faults(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.rest(ctx, s.plan.away); err != nil {
+	if err := elapse(ctx, s.plan.away); err != nil {
 		return err
 	}
 	s.whileAway = s.delivered.Load() - before
@@ -139,13 +138,6 @@ func (s *shardsProof) faults(ctx context.Context) error {
 		if err := c.servers[1].Restart(ctx); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (s *shardsProof) rest(ctx context.Context, duration time.Duration) error {
-	if !pause.For(ctx, duration) {
-		return context.Cause(ctx)
 	}
 	return nil
 }
