@@ -118,27 +118,13 @@ func readTopic(ctx context.Context, admin *kadm.Client) ([]Partition, uuid.UUID,
 	if err != nil {
 		return nil, uuid.Nil, fmt.Errorf("look up %s: %w", topics.Raw, err)
 	}
-	starts, err := admin.ListStartOffsets(ctx, topics.Raw)
-	if err == nil {
-		err = starts.Error()
-	}
+	offsets, err := topics.ReadBounds(ctx, admin, topics.Raw)
 	if err != nil {
-		return nil, uuid.Nil, fmt.Errorf("read the first offsets of %s: %w", topics.Raw, err)
-	}
-	ends, err := admin.ListEndOffsets(ctx, topics.Raw)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, uuid.Nil, fmt.Errorf("read the end offsets of %s: %w", topics.Raw, err)
+		return nil, uuid.Nil, err
 	}
 	var bounds []Partition
-	for number, start := range starts[topics.Raw] {
-		end, ok := ends.Lookup(topics.Raw, number)
-		if !ok {
-			return nil, uuid.Nil, fmt.Errorf("partition %d of %s has no end offset", number, topics.Raw)
-		}
-		bounds = append(bounds, Partition{Partition: number, First: start.Offset, End: max(start.Offset, end.Offset), Ends: map[string]int64{}})
+	for number, b := range offsets {
+		bounds = append(bounds, Partition{Partition: number, First: b.First, End: b.End, Ends: map[string]int64{}})
 	}
 	slices.SortFunc(bounds, func(a, b Partition) int { return int(a.Partition) - int(b.Partition) })
 	return bounds, uuid.UUID(details[topics.Raw].ID), nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"rollcall/pkg/pause"
@@ -90,29 +89,13 @@ func (r *Registry) begin(ctx context.Context) (extent, error) {
 
 // measure returns the topic's offsets by partition.
 func (r *Registry) measure(ctx context.Context) (extent, error) {
-	admin := kadm.NewClient(r.client)
-	starts, err := admin.ListStartOffsets(ctx, topics.Licences)
-	if err == nil {
-		err = starts.Error()
-	}
+	bounds, err := topics.ReadBounds(ctx, kadm.NewClient(r.client), topics.Licences)
 	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
-	}
-	ends, err := admin.ListEndOffsets(ctx, topics.Licences)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list end offsets: %w", err)
+		return nil, err
 	}
 	rest := extent{}
-	ends.Each(func(end kadm.ListedOffset) {
-		if start, ok := starts.Lookup(end.Topic, end.Partition); ok {
-			rest[end.Partition] = &span{start.Offset, end.Offset}
-		}
-	})
-	if len(rest) == 0 || len(rest) != len(starts[topics.Licences]) {
-		return nil, fmt.Errorf("list offsets: %w", kerr.UnknownTopicOrPartition)
+	for number, b := range bounds {
+		rest[number] = &span{b.First, b.End}
 	}
 	return rest, nil
 }

@@ -53,7 +53,7 @@ func (r *Replayer) Class(ctx context.Context, class string) (Result, error) {
 		if err := r.remember(ctx, places, class, positions); err != nil {
 			return r.report(), err
 		}
-		pending := slices.ContainsFunc(slices.Collect(maps.Values(positions)), func(b *bound) bool { return b.first < b.end })
+		pending := slices.ContainsFunc(slices.Collect(maps.Values(positions)), func(b *topics.Bounds) bool { return b.First < b.End })
 		if !pending || r.left() <= 0 {
 			r.result.Complete = !pending
 			return r.report(), nil
@@ -100,24 +100,24 @@ func formatPlaces(next map[string]int64) string {
 }
 
 // positions returns, by partition of dead-letters, from where to where letters are read.
-func (r *Replayer) positions(ctx context.Context, done places, class string) (map[int32]*bound, error) {
-	bounds, err := r.boundsOf(ctx, topics.DeadLetters)
+func (r *Replayer) positions(ctx context.Context, done places, class string) (map[int32]*topics.Bounds, error) {
+	bounds, err := topics.ReadBounds(ctx, r.admin, topics.DeadLetters)
 	if err != nil {
 		return nil, err
 	}
-	positions := map[int32]*bound{}
+	positions := map[int32]*topics.Bounds{}
 	for number, b := range bounds {
-		positions[number] = &bound{b.first, b.end}
+		positions[number] = &b
 		// A place beyond the end is of a topic that was made anew.
-		if next := done[number][class]; !r.options.Again && next <= b.end {
-			positions[number].first = max(b.first, next)
+		if next := done[number][class]; !r.options.Again && next <= b.End {
+			positions[number].First = max(b.First, next)
 		}
 	}
 	return positions, nil
 }
 
 // remember notes in Kafka how far the letters of a class have been replayed.
-func (r *Replayer) remember(ctx context.Context, done places, class string, positions map[int32]*bound) error {
+func (r *Replayer) remember(ctx context.Context, done places, class string, positions map[int32]*topics.Bounds) error {
 	if r.options.DryRun {
 		return nil
 	}
@@ -126,8 +126,8 @@ func (r *Replayer) remember(ctx context.Context, done places, class string, posi
 		if done[number] == nil {
 			done[number] = map[string]int64{}
 		}
-		done[number][class] = b.first
-		offsets.Add(kadm.Offset{Topic: topics.DeadLetters, Partition: number, At: b.first, LeaderEpoch: -1, Metadata: formatPlaces(done[number])})
+		done[number][class] = b.First
+		offsets.Add(kadm.Offset{Topic: topics.DeadLetters, Partition: number, At: b.First, LeaderEpoch: -1, Metadata: formatPlaces(done[number])})
 	}
 	if err := r.admin.CommitAllOffsets(ctx, Group, offsets); err != nil {
 		return fmt.Errorf("remember how far dead letters were replayed: %w", err)
@@ -138,15 +138,15 @@ func (r *Replayer) remember(ctx context.Context, done places, class string, posi
 // letters reads on until it has found so many letters of the class, or all there are.
 // It moves the positions, and returns the offsets of reports.raw that they speak of,
 // by partition, ascending and each once.
-func (r *Replayer) letters(ctx context.Context, class string, positions map[int32]*bound, most int64) (map[int32][]int64, error) {
+func (r *Replayer) letters(ctx context.Context, class string, positions map[int32]*topics.Bounds, most int64) (map[int32][]int64, error) {
 	offsets, found := map[int32][]int64{}, int64(0)
 	for _, number := range slices.Sorted(maps.Keys(positions)) {
 		b := positions[number]
-		if b.first >= b.end || found >= most {
+		if b.First >= b.End || found >= most {
 			continue
 		}
-		err := r.scan(ctx, topics.DeadLetters, Range{number, b.first, b.end - 1}, func(in *kgo.Record) error {
-			b.first = in.Offset + 1
+		err := r.scan(ctx, topics.DeadLetters, Range{number, b.First, b.End - 1}, func(in *kgo.Record) error {
+			b.First = in.Offset + 1
 			r.result.Letters++
 			var letter record.DeadLetter
 			switch err := record.Decode(in.Value, &letter); {
@@ -155,7 +155,7 @@ func (r *Replayer) letters(ctx context.Context, class string, positions map[int3
 			case err != nil || letter.Reason != class: // the sink counts broken ones
 				return nil
 			}
-			if l := letter.Lineage; l == nil || l.TopicID != r.result.TopicID || l.Offset >= r.bounds[l.Partition].end {
+			if l := letter.Lineage; l == nil || l.TopicID != r.result.TopicID || l.Offset >= r.bounds[l.Partition].End {
 				r.result.Elsewhere++
 				return nil
 			}
@@ -166,7 +166,7 @@ func (r *Replayer) letters(ctx context.Context, class string, positions map[int3
 			return nil
 		})
 		if err == nil {
-			b.first = b.end // retention may have taken the last ones
+			b.First = b.End // retention may have taken the last ones
 		} else if !errors.Is(err, errEnough) {
 			return nil, err
 		}

@@ -85,13 +85,10 @@ type Replayer struct {
 	admin    *kadm.Client
 	limiter  *rate.Limiter // nil: unbounded
 
-	bounds     map[int32]bound // of reports.raw, as they were at the start
+	bounds     map[int32]topics.Bounds // of reports.raw, as they were at the start
 	partitions map[int32]*Partition
 	result     Result
 }
-
-// bound are the offsets that a partition has: first ≤ offset < end.
-type bound struct{ first, end int64 }
 
 const (
 	// batchRecords and batchBytes bound what is in flight, and so what is written
@@ -148,40 +145,16 @@ func (r *Replayer) look(ctx context.Context) error {
 		return fmt.Errorf("look up %s: %w", topics.Raw, err)
 	}
 	r.result.TopicID = uuid.UUID(details[topics.Raw].ID)
-	r.bounds, err = r.boundsOf(ctx, topics.Raw)
+	r.bounds, err = topics.ReadBounds(ctx, r.admin, topics.Raw)
 	return err
-}
-
-func (r *Replayer) boundsOf(ctx context.Context, topic string) (map[int32]bound, error) {
-	starts, err := r.admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the first offsets of %s: %w", topic, err)
-	}
-	ends, err := r.admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the end offsets of %s: %w", topic, err)
-	}
-	bounds := map[int32]bound{}
-	starts.Each(func(start kadm.ListedOffset) {
-		if end, ok := ends.Lookup(topic, start.Partition); ok {
-			bounds[start.Partition] = bound{start.Offset, max(start.Offset, end.Offset)}
-		}
-	})
-	return bounds, nil
 }
 
 // Everything returns the ranges of the whole topic as it was at the start.
 func (r *Replayer) Everything() []Range {
 	var all []Range
 	for _, number := range slices.Sorted(maps.Keys(r.bounds)) {
-		if b := r.bounds[number]; b.first < b.end {
-			all = append(all, Range{Partition: number, First: b.first, Last: b.end - 1})
+		if b := r.bounds[number]; b.First < b.End {
+			all = append(all, Range{Partition: number, First: b.First, Last: b.End - 1})
 		}
 	}
 	return all
@@ -199,14 +172,14 @@ func (r *Replayer) Ranges(ctx context.Context, ranges []Range) (Result, error) {
 			return r.report(), fmt.Errorf("%s has no partition %d", topics.Raw, w.Partition)
 		}
 		if w.First < 0 {
-			w.First = b.first
+			w.First = b.First
 		}
 		if w.Last < 0 {
-			w.Last = b.end - 1
+			w.Last = b.End - 1
 		}
-		if w.Last >= b.end || w.First > w.Last+1 {
+		if w.Last >= b.End || w.First > w.Last+1 {
 			return r.report(), fmt.Errorf("partition %d of %s has the offsets %d to %d, not %d to %d",
-				w.Partition, topics.Raw, b.first, b.end-1, w.First, w.Last)
+				w.Partition, topics.Raw, b.First, b.End-1, w.First, w.Last)
 		}
 		wanted[i] = w
 	}

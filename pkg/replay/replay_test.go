@@ -236,7 +236,7 @@ func TestEverySelectionProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		before := r.bounds[2].end
+		before := r.bounds[2].End
 		sorted := slices.Compact(slices.Sorted(slices.Values(picked)))
 		if err := r.scattered(context.Background(), map[int32][]int64{2: slices.Clone(sorted)}); err != nil {
 			t.Fatal(err)

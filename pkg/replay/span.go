@@ -60,7 +60,7 @@ func (r *Replayer) span(ctx context.Context, w Range, wanted func(offset int64) 
 
 // expired counts the wanted offsets below the first that the topic has.
 func (r *Replayer) expired(w Range, wanted func(int64) bool) (n int64) {
-	for offset := w.First; offset <= w.Last && offset < r.bounds[w.Partition].first; offset++ {
+	for offset := w.First; offset <= w.Last && offset < r.bounds[w.Partition].First; offset++ {
 		if wanted(offset) {
 			n++
 		}
@@ -159,11 +159,11 @@ func (r *Replayer) scan(ctx context.Context, topic string, w Range, visit func(*
 		if fetches.NumRecords() > 0 {
 			continue
 		}
-		bounds, err := r.boundsOf(ctx, topic)
+		bounds, err := topics.ReadBounds(ctx, r.admin, topic)
 		if err != nil {
 			return err
 		}
-		next = max(next, bounds[w.Partition].first)
+		next = max(next, bounds[w.Partition].First)
 		if next <= w.Last && time.Since(heard) > longSilence {
 			return fmt.Errorf("read %s: partition %d gives no record at or after offset %d", topic, w.Partition, next)
 		}
