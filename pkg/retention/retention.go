@@ -3,9 +3,10 @@
 package retention
 
 const (
-	// RawDays is the retention of reports.raw and dead-letters, InternalDays that of the
-	// topics between two services (pkg/topics).
-	RawDays, InternalDays = 30, 8
+	// RawDays is the retention of reports.raw and dead-letters (pkg/topics).
+	RawDays = 30
+	// InternalDays is that of the topics between two services.
+	InternalDays = 8
 	// SegmentDays is how long a record may outlive its topic's retention, which deletes
 	// whole segments.
 	SegmentDays = 1
