@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports are picked below the range that systems give to outgoing connections
@@ -15,7 +16,11 @@ const (
 	lastPort  = 32000
 )
 
-// FreePort picks a loopback port that stays free for a server that comes and goes.
+// given are the ports that FreePort has returned: their servers may not listen yet, or be down.
+var given sync.Map
+
+// FreePort picks a loopback port that stays free for a server that comes and goes. It
+// gives none twice in the life of the process. It is safe for concurrent use.
 func FreePort() (int, error) {
 	for range 100 {
 		port := firstPort + rand.IntN(lastPort-firstPort)
@@ -23,10 +28,13 @@ func FreePort() (int, error) {
 		if err != nil {
 			continue
 		}
+		_, again := given.LoadOrStore(port, true)
 		if err := listener.Close(); err != nil {
 			return 0, fmt.Errorf("pick a port: %w", err)
 		}
-		return port, nil
+		if !again {
+			return port, nil
+		}
 	}
 	return 0, errors.New("pick a port: none of 100 was free")
 }
