@@ -95,6 +95,16 @@ func (d *drip) step() {
 	}
 }
 
+// finish says that no further step comes: everything passes.
+func (d *drip) finish() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done < d.steps {
+		d.steps, d.inSteps = d.done, d.inSteps[:d.done]
+		close(d.finished)
+	}
+}
+
 // least returns how many deliveries passed in the step with the fewest.
 func (d *drip) least() int {
 	d.mu.Lock()

@@ -28,6 +28,10 @@ const (
 	Full  Size = "full"
 )
 
+// patience bounds the wait for what a pipeline does within seconds. It says that
+// something hangs, on a machine however loaded, and nothing about speed.
+const patience = 5 * time.Minute
+
 // closeLimit bounds the orderly end of one part.
 const closeLimit = 90 * time.Second
 
@@ -185,7 +189,7 @@ func (e *Environment) open(ctx context.Context, config clickhouse.Config) (drive
 func storeConfig(server *testbed.ClickHouse, user, passwordFile string) clickhouse.Config {
 	return clickhouse.Config{
 		Addresses: []string{server.Address()}, Database: access.DefaultDatabase, User: user, PasswordFile: passwordFile, Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: 2 * time.Minute,
 	}
 }
 

@@ -24,12 +24,15 @@ func expiring() []string {
 }
 
 // playing sends a plan, evenly in so many seconds, until it is told to end early.
-func (o *operations) playing(ctx context.Context, plan *fleet.Plan, seconds int) func() error {
+func (o *operations) playing(ctx context.Context, plan *fleet.Plan, seconds int, held *holdback) func() error {
 	deliveries := plan.Truth().Header.Network.Deliveries
 	var group errgroup.Group
 	group.Go(func() error {
 		_, err := o.play(ctx, plan, func(c *fleet.SenderConfig) {
 			c.OnPhase, c.Rate = o.phases(plan), float64(deliveries)/float64(seconds)
+			if held != nil {
+				c.Progress = func(fleet.SenderCounts) { held.delivered(ctx) }
+			}
 		})
 		return err
 	})
@@ -48,8 +51,11 @@ func (o *operations) grown(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	wait := o.playing(ctx, plan, o.plan.growing)
-	if err := errors.Join(o.growUnderLoad(ctx, before), wait()); err != nil {
+	held := newHoldback(plan.Truth().Header.Network.Deliveries)
+	wait := o.playing(ctx, plan, o.plan.growing, held)
+	err = o.growUnderLoad(ctx, before, held)
+	held.release() // where it failed too: the wait is to end
+	if err := errors.Join(err, wait()); err != nil {
 		return "", err
 	}
 	figure, err := o.compared(ctx, "after partitions were added")
@@ -70,10 +76,14 @@ func (o *operations) grown(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; %d of %d reports in partitions added meanwhile", figure, beyond, after.Total()-before.Total()), nil
 }
 
+// partitionsLearnt is more than a gateway lets pass between two looks at its topics.
+const partitionsLearnt = 12 * time.Second
+
 // growUnderLoad waits for the load, backs up and adds partitions, and waits until those
-// are written to and read while reports still come.
-func (o *operations) growUnderLoad(ctx context.Context, before testbed.Ends) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// are written to and read while reports still come: those held back until gateways have
+// had the time to learn of the partitions.
+func (o *operations) growUnderLoad(ctx context.Context, before testbed.Ends, held *holdback) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := until(ctx, 50*time.Millisecond, func() (bool, error) {
 		ends, err := o.ends(ctx, topics.Raw)
@@ -87,6 +97,10 @@ func (o *operations) growUnderLoad(ctx context.Context, before testbed.Ends) err
 			return err
 		}
 	}
+	if err := elapse(ctx, partitionsLearnt); err != nil {
+		return err
+	}
+	held.release()
 	err = until(ctx, 100*time.Millisecond, func() (bool, error) {
 		ends, err := o.ends(ctx, topics.Raw)
 		for partition, end := range ends {
@@ -145,7 +159,7 @@ func (o *operations) restored(ctx context.Context) (string, error) {
 		return "", err
 	}
 	o.env.Say("ClickHouse has lost everything; reports.raw has lost %d reports to its retention", gone)
-	wait := o.playing(ctx, plan, 5)
+	wait := o.playing(ctx, plan, 5, nil)
 	found, err := o.restore(ctx)
 	if err := errors.Join(err, wait()); err != nil {
 		return "", err

@@ -17,7 +17,7 @@ import (
 const (
 	balancerPeriod = 200 * time.Millisecond
 	balancerLag    = 500 * time.Millisecond
-	shutdownDelay  = 2500 * time.Millisecond
+	shutdownDelay  = 5 * time.Second
 )
 
 // proveRollingRestart restarts every process in turn while a fleet reports through a
@@ -74,6 +74,7 @@ type rollingRestart struct {
 	load     *drip
 
 	seen          clientTally // in the rounds
+	controlStops  int         // without the delay
 	controlFailed int
 	unclean       int
 }
@@ -99,7 +100,7 @@ func (r *rollingRestart) balance(ctx context.Context) error {
 
 // balanced waits until the balancer gives connections to every gateway.
 func (r *rollingRestart) balanced(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := until(ctx, balancerPeriod/4, func() (bool, error) {
 		for i := range r.cluster.Gateways() {
@@ -153,10 +154,14 @@ func (r *rollingRestart) restart(ctx context.Context, process *testbed.Process) 
 	return nil
 }
 
-// controlSteps are a restart of each gateway that takes the delay away, and two without it.
-const controlSteps = 4
+// controlTries is how often the gateways are restarted without the delay at most: whether
+// a request meets one at its end is chance.
+const controlTries = 10
 
-// control restarts the gateways without the delay: then some requests must fail twice.
+// controlSteps are a restart of each gateway that takes the delay away, and those without it.
+const controlSteps = 2 + 2*controlTries
+
+// control restarts the gateways without the delay until some requests fail twice.
 func (r *rollingRestart) control(ctx context.Context) error {
 	r.env.Say("as a control: the gateways without a delay at their stop")
 	binary, err := r.env.Binary(ctx)
@@ -171,12 +176,16 @@ func (r *rollingRestart) control(ctx context.Context) error {
 		}
 	}
 	before := r.client.seen().failed
-	for _, process := range gateways {
-		if err := r.restart(ctx, process); err != nil {
-			return err
+	for try := 0; try < controlTries && r.controlFailed == 0; try++ {
+		for _, process := range gateways {
+			if err := r.restart(ctx, process); err != nil {
+				return err
+			}
+			r.controlStops++
 		}
+		r.controlFailed = r.client.seen().failed - before
 	}
-	r.controlFailed = r.client.seen().failed - before
+	r.load.finish()
 	return nil
 }
 
@@ -185,9 +194,9 @@ func (r *rollingRestart) verdict(found outcome, restarts int) (string, bool, err
 		r.env.Say("failed although repeated:\n%s", strings.Join(r.seen.told, "\n"))
 	}
 	least := r.load.least()
-	holds := found.exact() && mostly(r.unclean, restarts+controlSteps) && r.seen.failed == 0 && least > 0 && r.controlFailed > 0
+	holds := found.exact() && mostly(r.unclean, restarts+2+r.controlStops) && r.seen.failed == 0 && least > 0 && r.controlFailed > 0
 	return fmt.Sprintf(`%d restarts by SIGTERM, each process in turn, %d of them not ended with status 0, under load throughout (at least %d deliveries in each);
 		%d requests through the balancer, %d of them repeated once, %d failed then too; %s;
-		as a control two stops of a gateway without its delay: %d failed although repeated`,
-		restarts, r.unclean, least, r.seen.requests, r.seen.repeated, r.seen.failed, found, r.controlFailed), holds, nil
+		as a control %d stops of a gateway without its delay: %d failed although repeated`,
+		restarts, r.unclean, least, r.seen.requests, r.seen.repeated, r.seen.failed, found, r.controlStops, r.controlFailed), holds, nil
 }

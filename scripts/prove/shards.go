@@ -83,19 +83,22 @@ type shardsProof struct {
 	copies  []*shardedCopy
 
 	delivered              atomic.Int64
-	whileKilled, whileAway int64 // deliveries meanwhile
+	held                   *holdback // until a shard of every copy is away
+	whileKilled, whileAway int64     // deliveries meanwhile
 }
 
 // carryOut plays the fleet while servers go away and come back.
 func (s *shardsProof) carryOut(ctx context.Context) error {
 	deliveries := s.devices.Truth().Header.Network.Deliveries
-	s.env.Say("%d deliveries in %v", deliveries, s.plan.load)
+	s.env.Say("%d deliveries in %v or more", deliveries, s.plan.load)
+	s.held = newHoldback(deliveries)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		limiter := rate.NewLimiter(rate.Limit(float64(deliveries)/s.plan.load.Seconds()), 1)
 		_, err := s.play(ctx, s.devices, func(c *fleet.SenderConfig) {
 			c.Progress = func(fleet.SenderCounts) {
 				s.delivered.Add(1)
+				s.held.delivered(ctx)
 				_ = limiter.Wait(ctx) // where it ends, so does the sender
 			}
 		})
@@ -105,8 +108,12 @@ func (s *shardsProof) carryOut(ctx context.Context) error {
 	return group.Wait()
 }
 
-// faults kills one server and brings it back, then stops a shard of every copy.
+// faults kills one server and brings it back, then stops a shard of every copy. It begins
+// with the first delivery.
 func (s *shardsProof) faults(ctx context.Context) error {
+	if err := until(ctx, 20*time.Millisecond, func() (bool, error) { return s.delivered.Load() > 0, nil }); err != nil {
+		return err
+	}
 	if err := elapse(ctx, s.plan.quiet); err != nil {
 		return err
 	}
@@ -124,12 +131,13 @@ func (s *shardsProof) faults(ctx context.Context) error {
 		return err
 	}
 	s.env.Say("stopping shard 2 of every copy for %v", s.plan.away)
-	before = s.delivered.Load()
 	for _, c := range s.copies {
 		if err := c.servers[1].Stop(ctx); err != nil {
 			return err
 		}
 	}
+	before = s.delivered.Load()
+	s.held.release()
 	if err := elapse(ctx, s.plan.away); err != nil {
 		return err
 	}
