@@ -43,7 +43,7 @@ func (s *sealedRun) flips(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	landed, err := s.p.count(ctx, "SELECT count() FROM receipts FINAL WHERE end = 'landed'")
+	landed, err := s.p.landedReports(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *sealedRun) flips(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := s.p.count(ctx, "SELECT count() FROM receipts FINAL WHERE end = 'landed'")
+	after, err := s.landedBeyond(ctx, landed)
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,26 @@ func (s *sealedRun) ends(ctx context.Context, dead, held int) (reasons map[strin
 		err = nil // some were not found: the caller counts
 	}
 	return reasons, heldNow, err
+}
+
+// landedReports returns how many reports have landed.
+func (p *pipeline) landedReports(ctx context.Context) (uint64, error) {
+	return p.count(ctx, "SELECT count() FROM receipts FINAL WHERE end = 'landed'")
+}
+
+// landedBeyond waits until more reports have landed than before, and returns how many: a
+// report passes one service more than a dead letter.
+func (s *sealedRun) landedBeyond(ctx context.Context, before uint64) (after uint64, err error) {
+	limited, cancel := context.WithTimeout(ctx, flipLimit)
+	defer cancel()
+	err = until(limited, 100*time.Millisecond, func() (bool, error) {
+		after, err = s.p.landedReports(ctx)
+		return after > before, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nil // it did not land: the caller counts
+	}
+	return after, err
 }
 
 // deadLetters returns how many there are by reason.
