@@ -33,7 +33,7 @@ go:
 .PHONY: test
 test: parts ## Unit, property, golden, fuzz-seed and integration tests, with the race detector, against real Kafka and ClickHouse.
 	@start=$$SECONDS; $(GO) vet -tags embedded ./... ; \
-	  $(GO) test -race -tags embedded -timeout 60m ./... ; \
+	  $(GO) test -race -tags embedded -timeout 4h ./... ; \
 	  (cd scripts/image && $(GO) vet . && $(GO) test -race .) ; \
 	  (cd scripts/chart && $(GO) vet . && $(GO) test .) ; \
 	  echo "tests took $$((SECONDS - start)) s"

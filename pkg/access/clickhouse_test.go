@@ -61,7 +61,7 @@ func start(t testing.TB) server {
 	}
 	config := clickhouse.Config{
 		Addresses: []string{s.Address()}, User: "migrator", PasswordFile: file, Database: access.DefaultDatabase,
-		DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute,
 	}
 	if _, err := clickhouse.Migrate(t.Context(), config); err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestDefinerCannotLogIn(t *testing.T) {
 // none, an administrator sees nothing through it either.
 func TestViewsReadWithTheDefinersRights(t *testing.T) {
 	s := server{localclickhousetest.Start(t, localclickhouse.Options{Databases: []string{"elsewhere"}}), t}
-	config := clickhouse.Config{Addresses: []string{s.Address()}, User: "default", Database: access.DefaultDatabase, DialTimeout: 5 * time.Second, ReadTimeout: time.Minute}
+	config := clickhouse.Config{Addresses: []string{s.Address()}, User: "default", Database: access.DefaultDatabase, DialTimeout: time.Minute, ReadTimeout: time.Minute}
 	if _, err := clickhouse.Migrate(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestClusterUnderItsRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return clickhouse.Config{
-			Addresses: []string{address}, Database: "rollcall", User: user, PasswordFile: password, DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+			Addresses: []string{address}, Database: "rollcall", User: user, PasswordFile: password, DialTimeout: time.Minute, ReadTimeout: time.Minute,
 			Cluster: clickhouse.Cluster{Name: "main", Shards: []string{address}},
 		}
 	}

@@ -32,11 +32,11 @@ const (
 	envConfig     = "ROLLCALL_ENGINE_CONFIG"
 	envData       = "ROLLCALL_ENGINE_DATA"
 
-	startLimit = 60 * time.Second       // a start after kill -9 reads every part again
-	stopLimit  = 20 * time.Second       // then it is killed
-	lockLimit  = 3 * time.Second        // a predecessor that has just been killed lets go of the directory within this
-	pollPeriod = 20 * time.Millisecond  // how often a starting server is asked
-	pingLimit  = 500 * time.Millisecond // for one such question
+	startLimit = 3 * time.Minute       // a start after kill -9 reads every part again
+	stopLimit  = 2 * time.Minute       // then it is killed
+	lockLimit  = 15 * time.Second      // a predecessor that has just been killed lets go of the directory within this
+	pollPeriod = 20 * time.Millisecond // how often a starting server is asked
+	pingLimit  = 5 * time.Second       // for one such question
 )
 
 // ErrInUse says that another server runs in the directory.
@@ -147,7 +147,7 @@ func (s *Server) Wait() error {
 	return s.child.Wait()
 }
 
-// Stop ends the server in order, within 20 s and ctx; after that it is killed, and the
+// Stop ends the server in order, within 2 minutes and ctx; after that it is killed, and the
 // error says so. Rows acknowledged with fsync settings survive either. A connection
 // left open by a client delays the end by 5 s: close clients first. Stopping a server
 // that has ended returns nil.

@@ -79,7 +79,7 @@ func startClickHouse(t *testing.T) driver.Conn {
 	})
 	config := clickhouse.Config{
 		Addresses: []string{server.Address()}, Database: "rollcall", User: "default", Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute,
 	}
 	if _, err := clickhouse.Migrate(t.Context(), config); err != nil {
 		t.Fatal(err)

@@ -187,7 +187,7 @@ func Ensure(ctx context.Context, admin *kadm.Client, o Options) error {
 }
 
 const (
-	settleLimit = 10 * time.Second
+	settleLimit = time.Minute
 	settlePause = 50 * time.Millisecond
 )
 

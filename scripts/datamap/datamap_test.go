@@ -38,7 +38,7 @@ func migrated(t *testing.T) []Place {
 	})
 	config := clickhouse.Config{
 		Addresses: []string{server.Address()}, Database: Database, User: "default", Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute,
 	}
 	if _, err := clickhouse.Migrate(t.Context(), config); err != nil {
 		t.Fatal(err)

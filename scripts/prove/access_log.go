@@ -84,7 +84,7 @@ func (p *pipeline) sendSought(ctx context.Context) error {
 			return fmt.Errorf("post a report: status %d %s: %w", answer.Status, answer.Problem.Reason, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return until(ctx, 100*time.Millisecond, func() (bool, error) {
 		n, err := p.count(ctx, "SELECT count() FROM rollcall_restricted.identities FINAL WHERE licence_id = ?", p.licenceID(soughtKey))

@@ -136,7 +136,7 @@ func (f *forger) send(ctx context.Context, sequence int64) error {
 			return fmt.Errorf("a forged report was answered with %d %s", answer.Status, answer.Problem.Reason)
 		}
 		f.check(len(answer.Deprecations) > 0, "a report that uses every legacy metric was told of no deprecation")
-		if err := f.awaitEnd(ctx, time.Minute, f.victim, r.ReportID); err != nil {
+		if err := f.awaitEnd(ctx, patience, f.victim, r.ReportID); err != nil {
 			return err
 		}
 	}

@@ -293,7 +293,7 @@ func (e *engine) report(ctx context.Context, ours map[string]composedContainer) 
 	where := ours["sink"]
 	where.Volumes = ours["keys"].Volumes
 	where.Command = []string{"where", report.ReportID.String(), "--licence-key-file", "/report/licence", "--keystore.dir", "/var/lib/rollcall/keys", "--output", "json"}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var found struct{ End string }
 	err = until(ctx, 500*time.Millisecond, func() (bool, error) {

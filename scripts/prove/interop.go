@@ -94,7 +94,7 @@ func proveInterop(ctx context.Context, env *Environment) (string, bool, error) {
 		all = append(all, one)
 	}
 	for _, one := range all {
-		if err := p.awaitEnd(ctx, time.Minute, s.licenceKey, one.report); err != nil {
+		if err := p.awaitEnd(ctx, patience, s.licenceKey, one.report); err != nil {
 			return "", false, fmt.Errorf("%s: %w", one.peer, err)
 		}
 	}

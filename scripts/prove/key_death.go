@@ -95,7 +95,7 @@ func (d *death) report(ctx context.Context, known []visit, source *canary.Source
 			ids = append(ids, r.ReportID)
 		}
 	}
-	if err := d.p.awaitEnd(ctx, time.Minute, deathKey, ids...); err != nil {
+	if err := d.p.awaitEnd(ctx, patience, deathKey, ids...); err != nil {
 		return err
 	}
 	if _, err := d.p.settled(ctx, settleLimit); err != nil {

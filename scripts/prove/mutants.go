@@ -60,7 +60,7 @@ func stateMissing(f finding) (int64, string) { return f.stateMissing, "receipts 
 func differ(f finding) (int64, string)       { return f.differ, "cells differ" }
 
 // holdLimit bounds a stall that nobody ends.
-const holdLimit = time.Minute
+const holdLimit = patience
 
 // stall holds a program once, at a place of its code, where it is armed: the program
 // takes the file away and waits for another.

@@ -64,10 +64,11 @@ type trial struct {
 	lab   *laboratory
 }
 
+// trialLimit bounds one trial without its build.
+const trialLimit = 10 * time.Minute
+
 // try runs the mutant's scenario, with its defect or without.
 func (l *laboratory) try(ctx context.Context, m mutant, defective bool) (f finding, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
-	defer cancel()
 	l.trials++
 	own := fmt.Sprintf("trial-%d", l.trials)
 	dir := l.env.Path(own)
@@ -75,6 +76,8 @@ func (l *laboratory) try(ctx context.Context, m mutant, defective bool) (f findi
 	if err != nil {
 		return finding{}, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, trialLimit)
+	defer cancel()
 	t, err := l.begin(ctx, dir, binary, m.service)
 	if err != nil {
 		return finding{}, err

@@ -40,7 +40,7 @@ func storeGone(ctx context.Context, t *trial) (finding, error) {
 	if err := t.send(ctx, everything, nil); err != nil {
 		return finding{}, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, time.Minute)
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := until(waiting, 50*time.Millisecond, func() (bool, error) {
 		why := t.sink(1).Ready(waiting)
@@ -132,7 +132,7 @@ func registeredHalfway(ctx context.Context, t *trial) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	if err := t.await(ctx, time.Minute, testbed.Anonymizer, topics.Raw); err != nil {
+	if err := t.await(ctx, patience, testbed.Anonymizer, topics.Raw); err != nil {
 		return finding{}, err
 	}
 	if left, err := t.behind(ctx, testbed.Enricher, topics.Clean); err != nil || left == 0 {
@@ -204,7 +204,7 @@ func pausedBeforeReplace(ctx context.Context, t *trial) (finding, error) {
 	if err := errors.Join(t.stall.release(), t.sink(1).Resume()); err != nil {
 		return finding{}, err
 	}
-	replacing, cancel := context.WithTimeout(ctx, time.Minute)
+	replacing, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = until(replacing, 100*time.Millisecond, func() (bool, error) {
 		now, err := t.staging(replacing)

@@ -105,7 +105,7 @@ func postTraced(ctx context.Context, p *pipeline) ([]string, error) {
 	if err != nil || answer.Status != http.StatusAccepted {
 		return nil, fmt.Errorf("post the report: status %d %s: %w", answer.Status, answer.Problem.Reason, err)
 	}
-	if err := p.awaitEnd(ctx, time.Minute, tracedKey, report.ReportID); err != nil {
+	if err := p.awaitEnd(ctx, patience, tracedKey, report.ReportID); err != nil {
 		return nil, err
 	}
 	_, port, _ := strings.Cut(own, ":")
@@ -131,7 +131,7 @@ func stageOf(s otlp.Span) int {
 
 // awaitStages waits until a span of every stage has been exported.
 func awaitStages(ctx context.Context, receiver *otlp.Receiver) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var missing []string
 	err := until(ctx, 100*time.Millisecond, func() (bool, error) {

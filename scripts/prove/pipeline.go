@@ -168,7 +168,7 @@ func (p *pipeline) register(ctx context.Context, plan *fleet.Plan, phase int) er
 
 // registered waits until each running anonymizer and enricher knows so many licences.
 func (p *pipeline) registered(ctx context.Context, want int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, service := range []string{testbed.Anonymizer, testbed.Enricher} {
 		for _, process := range p.cluster.Service(service) {

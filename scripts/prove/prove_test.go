@@ -7,11 +7,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/scripts/testbed"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
+
+// proofLimit bounds one small proof: each has its own, so that one that hangs is named.
+const proofLimit = 20 * time.Minute
 
 // TestProofs runs, small, every proof of correctness.
 func TestProofs(t *testing.T) {
@@ -24,7 +28,9 @@ func TestProofs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			verdict := proof.carryOut(t.Context(), env)
+			ctx, cancel := context.WithTimeout(t.Context(), proofLimit)
+			defer cancel()
+			verdict := proof.carryOut(ctx, env)
 			if err := env.close(!verdict.Holds); err != nil {
 				t.Error(err)
 			}

@@ -108,7 +108,7 @@ func (b *sinkBench) measure(ctx context.Context, way sinkWay, round int) (sinkCo
 	run := &sinkRun{name: "rollcall_" + slug(way.name) + fmt.Sprint(round), server: b.server}
 	run.config = clickhouse.Config{
 		Addresses: []string{b.server.Address()}, Database: run.name, User: "default", Compression: "none",
-		DialTimeout: 5 * time.Second, ReadTimeout: 2 * time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: 2 * time.Minute,
 	}
 	if _, err := clickhouse.Migrate(ctx, run.config); err != nil {
 		return sinkCost{}, err

@@ -177,13 +177,10 @@ func (u *upgrade) mark(ctx context.Context, name string) error {
 	return nil
 }
 
-// readLimit bounds the wait for what was written in the raised format to be read.
-const readLimit = time.Minute
-
 // read waits until the groups have passed where the topics ended when the last process
 // was back to the previous format: behind it stands nothing that the older release could not read.
 func (u *upgrade) read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for i, group := range []string{"rollcall-enricher", "rollcall-sink"} {
 		topic := grownTopics()[i]

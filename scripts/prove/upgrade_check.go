@@ -30,13 +30,10 @@ func (u *upgrade) refused(ctx context.Context, name, service string) error {
 	return nil
 }
 
-// meetLimit bounds the wait for a process to meet a record that it cannot read.
-const meetLimit = time.Minute
-
 // holding waits until a process is unready because it holds a partition of the topic for
 // a record of that fingerprint.
 func (u *upgrade) holding(ctx context.Context, process *testbed.Process, topic, fingerprint string) error {
-	ctx, cancel := context.WithTimeout(ctx, meetLimit)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var unready error
 	err := until(ctx, 100*time.Millisecond, func() (bool, error) {

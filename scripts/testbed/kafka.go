@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	kafkaStartLimit = 90 * time.Second // two loaded cores; 3 s when idle
-	kafkaStopLimit  = 30 * time.Second
+	kafkaStartLimit = 3 * time.Minute // two loaded cores; 3 s when idle
+	kafkaStopLimit  = 2 * time.Minute
 	pollPeriod      = 50 * time.Millisecond
 )
 
@@ -187,7 +187,7 @@ func (k *Kafka) complete(ctx context.Context, client *kgo.Client) error {
 	return nil
 }
 
-// Stop ends every node in order, killing those that take over 30 s.
+// Stop ends every node in order, killing those that take over 2 minutes.
 func (k *Kafka) Stop(ctx context.Context) error {
 	var group errgroup.Group
 	for _, node := range k.nodes {

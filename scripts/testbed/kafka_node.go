@@ -116,7 +116,7 @@ func (n *KafkaNode) properties(all []*KafkaNode) string {
 		fmt.Sprintf("transaction.state.log.replication.factor=%d", replicas),
 		fmt.Sprintf("transaction.state.log.min.isr=%d", minimum),
 		"group.initial.rebalance.delay.ms=0",
-		"broker.session.timeout.ms=6000", // a killed broker may come back only after this
+		"broker.session.timeout.ms=18000", // long enough for a loaded machine; a killed broker may come back only after this
 		"num.network.threads=2",
 		"num.io.threads=4",
 		"log.cleaner.dedupe.buffer.size=16777216",

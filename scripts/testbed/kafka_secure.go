@@ -29,7 +29,7 @@ const (
 	scramSHA512   = "SCRAM-SHA-512"
 	adminUser     = "admin"
 	brokerUser    = "broker" // what the brokers' certificate calls them
-	userWaitLimit = 30 * time.Second
+	userWaitLimit = 2 * time.Minute
 	authorizer    = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 )
 

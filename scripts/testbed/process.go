@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	readyLimit = 60 * time.Second
+	readyLimit = 3 * time.Minute
 	stopLimit  = 70 * time.Second // longer than any service takes to drain
 	probeLimit = 2 * time.Second
 )

@@ -72,7 +72,7 @@ func TestStartBeforeClickHouse(t *testing.T) {
 	}
 	t.Cleanup(brokers.Close)
 	server := localclickhousetest.Start(t, localclickhouse.Options{})
-	store := clickhouse.Config{Addresses: []string{server.Address()}, Database: "rollcall", User: "default", DialTimeout: 5 * time.Second, ReadTimeout: time.Minute}
+	store := clickhouse.Config{Addresses: []string{server.Address()}, Database: "rollcall", User: "default", DialTimeout: time.Minute, ReadTimeout: time.Minute}
 	if _, err := clickhouse.Migrate(t.Context(), store); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func newOffice(t *testing.T) *office {
 	}
 	t.Cleanup(o.cluster.Close)
 	server := localclickhousetest.Start(t, localclickhouse.Options{Databases: []string{"elsewhere*"}})
-	o.store = clickhouse.Config{Addresses: []string{server.Address()}, Database: "elsewhere", User: "default", DialTimeout: 5 * time.Second, ReadTimeout: time.Minute}
+	o.store = clickhouse.Config{Addresses: []string{server.Address()}, Database: "elsewhere", User: "default", DialTimeout: time.Minute, ReadTimeout: time.Minute}
 	if _, err := clickhouse.Migrate(t.Context(), o.store); err != nil {
 		t.Fatal(err)
 	}

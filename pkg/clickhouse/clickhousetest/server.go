@@ -69,7 +69,7 @@ func Config(t testing.TB) clickhouse.Config {
 	return clickhouse.Config{
 		Addresses: []string{os.Getenv(addressVariable)}, User: "default",
 		Database:    "test_" + strings.ReplaceAll(uuid.NewString(), "-", ""),
-		DialTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		DialTimeout: time.Minute, ReadTimeout: time.Minute,
 	}
 }
 
