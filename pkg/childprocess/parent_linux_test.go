@@ -34,7 +34,7 @@ func TestChildDiesWithKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	child.Kill()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !gone(grandchild) {

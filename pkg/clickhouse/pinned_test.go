@@ -71,7 +71,7 @@ func (r *replicas) since() []int {
 func TestPinnedDialsOneReplicaACall(t *testing.T) {
 	servers := startReplicas(t, 3)
 	cfg := clickhouse.Config{
-		Addresses: servers.addresses, Database: "rollcall", User: "default", DialTimeout: time.Second, ReadTimeout: time.Second,
+		Addresses: servers.addresses, Database: "rollcall", User: "default", DialTimeout: time.Minute, ReadTimeout: time.Minute,
 		Cluster: clickhouse.Cluster{Name: "main", Shards: []string{servers.addresses[0] + " " + servers.addresses[1] + " " + servers.addresses[2]}, Replicated: true},
 	}
 	shards, err := clickhouse.PinShards(cfg, telemetry.Discard())

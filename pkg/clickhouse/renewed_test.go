@@ -20,9 +20,9 @@ import (
 func eventually(t *testing.T, conn driver.Conn, what string, want func(error) bool) {
 	t.Helper()
 	err := conn.Ping(t.Context())
-	for deadline := time.Now().Add(20 * time.Second); !want(err); err = conn.Ping(t.Context()) {
+	for deadline := time.Now().Add(2 * time.Minute); !want(err); err = conn.Ping(t.Context()) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s; the last error is %v", what, err)
+			t.Fatalf("%s: not within 2 min; the last error is %v", what, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -65,7 +65,7 @@ func TestRenewedTLS(t *testing.T) {
 	mount.Replace(t, broken)
 	eventually(t, conn, "with the last good ones", func(err error) bool {
 		proxy.cut()
-		return strings.Count(told(), "cannot be read anew") == 2 && conn.Ping(t.Context()) == nil
+		return strings.Count(told(), "cannot be read anew") >= 2 && conn.Ping(t.Context()) == nil
 	})
 	if left := credentialstest.Remaining(t, reader)["clickhouse"]; left < 3600 || left > 7200 {
 		t.Errorf("%v s are left of the certificate in use, want nearly two hours", left)

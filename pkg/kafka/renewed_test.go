@@ -56,9 +56,9 @@ func (l wireListener) Accept() (net.Conn, error) {
 func eventually(t *testing.T, client *kgo.Client, what string, want func(error) bool) {
 	t.Helper()
 	err := client.Ping(t.Context())
-	for deadline := time.Now().Add(20 * time.Second); !want(err); err = client.Ping(t.Context()) {
+	for deadline := time.Now().Add(2 * time.Minute); !want(err); err = client.Ping(t.Context()) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s; the last error is %v", what, err)
+			t.Fatalf("%s: not within 2 min; the last error is %v", what, err)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -117,7 +117,7 @@ func TestRenewedTLS(t *testing.T) {
 	mount.Replace(t, broken)
 	eventually(t, client, "with the last good ones", func(error) bool {
 		wire.cut()
-		return strings.Count(told(), "cannot be read anew") == 2 && client.Ping(t.Context()) == nil
+		return strings.Count(told(), "cannot be read anew") >= 2 && client.Ping(t.Context()) == nil
 	})
 	if left := credentialstest.Remaining(t, reader)["kafka"]; left < 3600 || left > 7200 {
 		t.Errorf("%v s are left of the certificate in use, want nearly two hours", left)

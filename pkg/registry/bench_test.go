@@ -41,7 +41,7 @@ func newBench(t *testing.T, opts ...kfake.Opt) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	b := &bench{t: t, ctx: ctx, cluster: cluster}
 	b.client = b.newClient()

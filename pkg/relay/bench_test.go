@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	inTopic, outTopic = "in", "out"
 	partitions        = 3
-	testTimeout       = 30 * time.Second
+	testTimeout       = 5 * time.Minute
 )
 
 // numbered is the value of the nth record.
@@ -111,7 +111,7 @@ func (b *bench) fill(from, to int) {
 func config() Config {
 	return Config{Stage: record.StageEnricher, Topic: inTopic, Group: "g",
 		CommitInterval: 100 * time.Millisecond, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
-		HoldRetry: 20 * time.Millisecond, DrainTimeout: 10 * time.Second, SessionTimeout: 6 * time.Second,
+		HoldRetry: 20 * time.Millisecond, DrainTimeout: 10 * time.Second, SessionTimeout: time.Minute,
 		ProducerLinger: time.Millisecond, FetchMaxWait: 50 * time.Millisecond, MaxBatchRecords: 7}
 }
 

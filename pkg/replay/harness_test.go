@@ -143,7 +143,7 @@ func (w *world) after(n int64) map[int32][]string {
 		w.t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for left > 0 {
 		fetches := client.PollFetches(ctx)

@@ -136,7 +136,7 @@ func TestStandalone(t *testing.T) {
 	if found := awaitEnd(t, s, licence, keys); found.End != "landed" {
 		t.Errorf("after a restart the report is %+v, want landed", found)
 	}
-	code, stdout, stderr := command(t, "audit", "--kafka.brokers", s.kafka, "--clickhouse.addresses", s.clickhouse)
+	code, stdout, stderr := command(t, "audit", "--wait", "1m", "--kafka.brokers", s.kafka, "--clickhouse.addresses", s.clickhouse)
 	if code != exitDone || !strings.Contains(stdout, "2 offsets audited, 0 missing") {
 		t.Errorf("audit after a restart: exit %d, %s%s", code, stdout, stderr)
 	}

@@ -188,13 +188,13 @@ func (w *world) eventually(what string, holds func() bool) {
 	w.t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	timeout := time.NewTimer(30 * time.Second)
+	timeout := time.NewTimer(3 * time.Minute)
 	defer timeout.Stop()
 	for !holds() {
 		select {
 		case <-ticker.C:
 		case <-timeout.C:
-			w.t.Fatalf("not within 30 s: %s", what)
+			w.t.Fatalf("not within 3 min: %s", what)
 		}
 	}
 }

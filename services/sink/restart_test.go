@@ -31,7 +31,7 @@ func TestClickHouseIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	cfg := clickhouse.Config{Addresses: []string{server.Address()}, User: "default", Database: "killed", DialTimeout: time.Second, ReadTimeout: 10 * time.Second}
+	cfg := clickhouse.Config{Addresses: []string{server.Address()}, User: "default", Database: "killed", DialTimeout: 30 * time.Second, ReadTimeout: 10 * time.Second}
 	if _, err := clickhouse.Migrate(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
