@@ -34,7 +34,7 @@ const (
 
 	startLimit = 3 * time.Minute       // a start after kill -9 reads every part again
 	stopLimit  = 2 * time.Minute       // then it is killed
-	lockLimit  = 15 * time.Second      // a predecessor that has just been killed lets go of the directory within this
+	lockLimit  = 5 * time.Second       // a predecessor that has just been killed lets go of the directory within this
 	pollPeriod = 20 * time.Millisecond // how often a starting server is asked
 	pingLimit  = 5 * time.Second       // for one such question
 )

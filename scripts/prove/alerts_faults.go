@@ -29,7 +29,7 @@ func (a *alertsRun) faults() []fault {
 		{what: "all is well", cause: func(ctx context.Context) error { return a.calm(ctx) }},
 		{what: "Kafka is stopped", within: 45 * time.Second, cause: a.kafka.Stop, mend: a.kafkaBack,
 			alerts: []string{"RollcallBrokerAway" + c, "RollcallAcknowledgementBudget" + c, "RollcallAcknowledgementBudget" + w, "RollcallCommitFailing" + w}},
-		{what: "nobody may write to usage any more", within: 45 * time.Second, cause: a.forbidUsage, mend: a.allowUsage,
+		{what: "nobody may write to usage any more", within: time.Minute, cause: a.forbidUsage, mend: a.allowUsage,
 			alerts: []string{"RollcallBrokerAway" + c, "RollcallLag" + w}},
 		{what: "ClickHouse is killed", within: time.Minute, cause: a.killStore,
 			alerts: []string{"RollcallClickHouseRefusing" + c, "RollcallLag" + w, "RollcallRollupBehind" + w, "RollcallAuditStale" + w}},

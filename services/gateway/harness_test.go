@@ -32,8 +32,8 @@ func testConfig() Config {
 	return Config{
 		Topics: topics.Options{Partitions: 2, ReplicationFactor: 1, MinInSync: 1},
 		Listen: "127.0.0.1:0", EdgeID: "edge-7", EdgeRegion: "eu",
-		HeaderTimeout: 5 * time.Second, BodyTimeout: 10 * time.Second, AckTimeout: 10 * time.Second, IdleTimeout: time.Minute,
-		DrainTimeout: 20 * time.Second, MaxHeaderBytes: 16 << 10, MaxConnections: 512,
+		HeaderTimeout: 2 * time.Minute, BodyTimeout: 2 * time.Minute, AckTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		DrainTimeout: 4 * time.Minute, MaxHeaderBytes: 16 << 10, MaxConnections: 512,
 		MaxInFlightBytes: 64 << 20, MaxBufferedBytes: 64 << 20, MaxBufferedRecords: 50_000, Linger: time.Millisecond,
 		NetworkRate: 1e6, NetworkBurst: 1e6, NetworkTableSize: 1024,
 		NewLicenceRate: 1e6, NewLicenceBurst: 1e6, LicenceTableSize: 10_000,
@@ -73,7 +73,8 @@ type setup struct {
 
 func config(change func(*Config)) option { return func(b *bench, _ *setup) { change(&b.cfg) } }
 
-// impatient makes a gateway that waits briefly for the broker.
+// impatient makes a gateway that waits briefly for the broker: for tests that want no
+// acknowledgement.
 func impatient(b *bench, s *setup) { b.cfg.AckTimeout, s.ack = time.Second, 200*time.Millisecond }
 
 func start(t *testing.T, options ...option) *bench {
@@ -107,7 +108,7 @@ func start(t *testing.T, options ...option) *bench {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{DisableCompression: true}
-	b.http = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	b.http = &http.Client{Transport: transport, Timeout: 5 * time.Minute}
 	b.url = "http://" + b.service.Addr().String() + route
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
@@ -133,9 +134,9 @@ func (b *bench) ready() bool {
 // eventually waits until the condition holds.
 func (b *bench) eventually(what string, holds func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			b.t.Fatalf("%s: not within 20 s; failing: %v", what, b.checks.Failing())
+			b.t.Fatalf("%s: not within a minute; failing: %v", what, b.checks.Failing())
 		}
 	}
 }
