@@ -23,6 +23,10 @@ const alertsRate = 40
 // shortened rules but the longest.
 const calmFor = 25 * time.Second
 
+// settlesWithin is longer than any service pauses between two tries: the rollup looks for
+// ClickHouse up to a minute and a half after it was last away.
+const settlesWithin = 2 * time.Minute
+
 // alertsRun is the proof under way.
 type alertsRun struct {
 	*pipeline
@@ -226,7 +230,7 @@ func (a *alertsRun) calm(ctx context.Context, allowed ...string) error {
 		firing, err := a.prometheus.firing(ctx)
 		return slices.DeleteFunc(slices.Sorted(maps.Keys(firing)), func(id string) bool { return slices.Contains(allowed, id) }), err
 	}
-	settling, cancel := context.WithTimeout(ctx, time.Minute)
+	settling, cancel := context.WithTimeout(ctx, settlesWithin)
 	defer cancel()
 	var loud []string
 	err := until(settling, 250*time.Millisecond, func() (bool, error) {
