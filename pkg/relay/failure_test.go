@@ -131,7 +131,7 @@ func TestCommitsInOrder(t *testing.T) {
 	}
 	b.fill(0, 30)
 	cfg := config()
-	cfg.MaxBatchRecords, cfg.DrainTimeout = 1, 300*time.Millisecond
+	cfg.MaxBatchRecords, cfg.DrainTimeout = 1, 2*time.Second
 	m := b.start(cfg, copier{before: func(_ context.Context, in *kgo.Record, _ *Subject) error {
 		if numberOf(in) == 4 { // partition 1, offset 1
 			return fault.Reject("malformed_record", "", nil)

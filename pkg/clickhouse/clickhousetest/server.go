@@ -77,11 +77,23 @@ func Config(t testing.TB) clickhouse.Config {
 // test has ended.
 func Database(t testing.TB) (clickhouse.Config, driver.Conn) {
 	t.Helper()
+	AwaitMidnight(t)
 	cfg := Config(t)
 	if _, err := clickhouse.Migrate(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	return cfg, Open(t, cfg)
+}
+
+// AwaitMidnight returns after midnight UTC where that is less than two minutes away: a test
+// that asks for today twice gets one day.
+func AwaitMidnight(t testing.TB) {
+	t.Helper()
+	now := time.Now()
+	if left := now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now); left < 2*time.Minute {
+		t.Logf("waiting %s for midnight UTC", left)
+		time.Sleep(left + time.Second)
+	}
 }
 
 // Open connects to a database and drops it, and the restricted one beside it, when the test has ended.
