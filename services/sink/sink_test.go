@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,7 @@ func TestOrderOfWrites(t *testing.T) {
 	w.start(testConfig(), conn)
 	w.produceUsage(0, 10)
 	w.awaitReceipts(10)
+	w.eventually("the insert of receipts has returned", func() bool { return slices.Contains(conn.tables(), "receipts") })
 	position := map[string]int{}
 	for i, table := range conn.tables() {
 		if _, ok := position[table]; !ok {
