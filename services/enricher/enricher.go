@@ -24,8 +24,13 @@ import (
 type Config struct {
 	Group            string `name:"group" help:"Consumer group that reads reports.clean." default:"rollcall-enricher"`
 	WindowPastDays   int    `name:"window-past-days" help:"How many days before its receipt a report's day may lie, at most 42." default:"8"`
-	WindowFutureDays int    `name:"window-future-days" help:"How many days after its receipt a report's day may lie." default:"1"`
+	WindowFutureDays int    `name:"window-future-days" help:"How many days after its receipt a report's day may lie, at most 31." default:"1"`
 }
+
+// maxFutureDays is one less than how many days ahead the view quarantined_days reaches
+// (schemas/clickhouse), for clocks that differ: what lands beyond could not be kept out of
+// the counts.
+const maxFutureDays = 31
 
 // Validate says what is wrong with the configuration, all of it.
 func (c Config) Validate() error {
@@ -36,9 +41,8 @@ func (c Config) Validate() error {
 	if c.WindowPastDays < 0 || c.WindowPastDays > retention.MaxWindowDays {
 		errs = append(errs, fmt.Errorf("enricher.window_past_days is %d, want 0 to %d: an older day may be frozen before its report has landed", c.WindowPastDays, retention.MaxWindowDays))
 	}
-	const year = 366
-	if c.WindowFutureDays < 0 || c.WindowFutureDays > year {
-		errs = append(errs, fmt.Errorf("enricher.window_future_days is %d, want 0 to %d", c.WindowFutureDays, year))
+	if c.WindowFutureDays < 0 || c.WindowFutureDays > maxFutureDays {
+		errs = append(errs, fmt.Errorf("enricher.window_future_days is %d, want 0 to %d: a quarantine reaches no further ahead", c.WindowFutureDays, maxFutureDays))
 	}
 	return errors.Join(errs...)
 }
