@@ -142,14 +142,9 @@ func auditPartition(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *P
 		return nil, err
 	}
 	p.Expired, p.ExpiredRanges = tally(gone)
-	for _, gap := range gaps(covered, p.First, p.End) {
-		receipts, err := received(ctx, conn, topic, p.Partition, gap)
-		if err != nil {
-			return nil, err
-		}
-		covered = append(covered, receipts...)
+	if covered, err = withReceipts(ctx, conn, topic, p.Partition, covered, p.First, p.End); err != nil {
+		return nil, err
 	}
-	covered = merge(covered)
 	p.Missing, p.MissingRanges = tally(gaps(covered, p.First, p.End))
 	p.Ends, err = countEnds(ctx, conn, topic, p)
 	return covered, err

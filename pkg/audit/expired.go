@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
@@ -19,15 +18,8 @@ func expired(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partitio
 	if err != nil {
 		return nil, err
 	}
-	covered = slices.DeleteFunc(slices.Clone(covered), func(r Range) bool { return r.Last < r.First })
-	for _, gap := range gaps(covered, from, p.First) {
-		receipts, err := received(ctx, conn, topic, p.Partition, gap)
-		if err != nil {
-			return nil, err
-		}
-		covered = append(covered, receipts...)
-	}
-	return gaps(merge(covered), from, p.First), nil
+	covered, err = withReceipts(ctx, conn, topic, p.Partition, covered, from, p.First)
+	return gaps(covered, from, p.First), err
 }
 
 // knownFrom returns the offset from which on each has a receipt or never had one: what
@@ -37,7 +29,7 @@ func expired(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partitio
 func knownFrom(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partition) (int64, error) {
 	const (
 		mine   = " WHERE topic_id = {topic:UUID} AND partition = {partition:Int32}"
-		ranges = "SELECT count(), min(first_offset) FROM receipt_ranges" + mine + " AND proven_at > now64(3) - INTERVAL 29 DAY"
+		ranges = "SELECT count(), min(first_offset) FROM receipt_ranges" + mine + " AND proven_at > now64(3) - toIntervalDay({young:UInt16})"
 		// A dead letter outlives its report by the time that it took to become one, and so
 		// may be the only one of its time that a new ClickHouse gets.
 		outlasting = "SELECT count(), min(offset) FROM receipts" + mine + " AND end != 'dead_lettered'"
@@ -47,7 +39,7 @@ func knownFrom(ctx context.Context, conn driver.Conn, topic uuid.UUID, p *Partit
 		rows  uint64
 		first int64
 	)
-	if err := conn.QueryRow(ctx, ranges, named(topic, p.Partition)...).Scan(&rows, &first); err != nil {
+	if err := conn.QueryRow(ctx, ranges, named(topic, p.Partition, youngReceipts())...).Scan(&rows, &first); err != nil {
 		return 0, fmt.Errorf("read where audits began: %w", err)
 	}
 	if rows > 0 {

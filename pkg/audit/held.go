@@ -71,14 +71,14 @@ type receiptBounds struct {
 func boundsOfReceipts(ctx context.Context, conn driver.Conn, topic uuid.UUID, partition int32) (receiptBounds, error) {
 	const (
 		mine  = "FROM receipts WHERE topic_id = {topic:UUID} AND partition = {partition:Int32}"
-		query = "SELECT count(), min(offset), max(offset), maxIf(offset, at < (SELECT min(at) " + mine + ") + INTERVAL 1 DAY), min(at) < now64(3) - INTERVAL 29 DAY " + mine
+		query = "SELECT count(), min(offset), max(offset), maxIf(offset, at < (SELECT min(at) " + mine + ") + INTERVAL 1 DAY), min(at) < now64(3) - toIntervalDay({young:UInt16}) " + mine
 	)
 	var (
 		b     receiptBounds
 		going uint8 // the oldest are two days before the end of their lifetime
 		last  int64
 	)
-	if err := conn.QueryRow(ctx, query, named(topic, partition)...).Scan(&b.rows, &b.First, &b.Last, &last, &going); err != nil {
+	if err := conn.QueryRow(ctx, query, named(topic, partition, youngReceipts())...).Scan(&b.rows, &b.First, &b.Last, &last, &going); err != nil {
 		return b, fmt.Errorf("read the bounds of receipts: %w", err)
 	}
 	if b.whole = b.First; going == 1 {

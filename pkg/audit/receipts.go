@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
@@ -16,15 +17,34 @@ import (
 // chunk is how many offsets one query looks at: it bounds the memory of both sides.
 const chunk = 1 << 20
 
-// proven returns the ranges that earlier audits have proven, sorted and merged.
+// youngReceipts binds how many days old receipts are at most of which none has been
+// deleted by its TTL: two days less than that, since merges delete and clocks differ.
+func youngReceipts() any { return chgo.Named("young", retention.ReceiptTTLDays-2) }
+
+// proven returns the ranges that earlier audits have proven, sorted and merged. Those that
+// are empty prove nothing (see keep).
 func proven(ctx context.Context, conn driver.Conn, topic uuid.UUID, partition int32) ([]Range, error) {
 	const query = `SELECT first_offset, max(last_offset) FROM receipt_ranges
-		WHERE topic_id = {topic:UUID} AND partition = {partition:Int32} GROUP BY first_offset ORDER BY first_offset`
+		WHERE topic_id = {topic:UUID} AND partition = {partition:Int32} AND last_offset >= first_offset GROUP BY first_offset ORDER BY first_offset`
 	ranges, err := selectRanges(ctx, conn, query, named(topic, partition)...)
 	if err != nil {
 		return nil, fmt.Errorf("read proven ranges: %w", err)
 	}
 	return merge(ranges), nil
+}
+
+// withReceipts returns the ranges, sorted and merged, and those in what they leave out of
+// first ≤ offset < end whose offsets have receipts, merged with them.
+func withReceipts(ctx context.Context, conn driver.Conn, topic uuid.UUID, partition int32, covered []Range, first, end int64) ([]Range, error) {
+	all := slices.Clone(covered)
+	for _, gap := range gaps(covered, first, end) {
+		receipts, err := received(ctx, conn, topic, partition, gap)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, receipts...)
+	}
+	return merge(all), nil
 }
 
 // received returns the ranges of the gap whose offsets have receipts.

@@ -44,6 +44,10 @@ func (c *Checks) Fail(name, why string) { c.set(name, condition{why: why}) }
 // counts as Fail does.
 func (c *Checks) Outage(name, why string) { c.set(name, condition{why: why, outage: true}) }
 
+// Tell marks a condition as not holding that is not this process's own and never ends its
+// readiness: it is told and measured.
+func (c *Checks) Tell(name, why string) { c.set(name, condition{why: why, outage: true, held: true}) }
+
 // Pass marks the named condition as holding.
 func (c *Checks) Pass(name string) { c.set(name, condition{held: true}) }
 

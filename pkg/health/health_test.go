@@ -54,6 +54,8 @@ func TestOutage(t *testing.T) {
 		{func() { part.Fail("broker", "the topic is too weak") }, false, 1},
 		{func() { part.Outage("broker", "no broker answers") }, true, 1},
 		{func() { part.Pass("broker") }, true, 0},
+		{func() { part.Tell("topic", "too weak") }, true, 1}, // it never held
+		{func() { part.Pass("topic") }, true, 0},
 	} {
 		step.do()
 		answer := httptest.NewRecorder()

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"rollcall/pkg/pause"
 )
 
 // endsTimeout bounds one question for the ends.
@@ -16,14 +18,7 @@ const endsTimeout = 10 * time.Second
 // last for the end. What cannot be asked stays as it was told. It returns when ctx ends.
 func WatchEnds(ctx context.Context, client *kgo.Client, interval time.Duration, note func(topic string, partition int32, end int64), topics ...string) {
 	admin := kadm.NewClient(client)
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for pause.For(ctx, interval) {
 		asking, cancel := context.WithTimeout(ctx, endsTimeout)
 		// An error is that of some brokers or partitions; the others have answered.
 		ends, _ := admin.ListEndOffsets(asking, topics...)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"rollcall/pkg/pause"
 )
 
 // unwritten follows the outputs of a batch, by topic, until they are acknowledged.
@@ -95,15 +97,8 @@ const watchInterval = time.Second
 
 // watchOutputs keeps the conditions until ctx ends.
 func (r *Relay) watchOutputs(ctx context.Context) {
-	ticker := time.NewTicker(min(watchInterval, r.cfg.AckPatience))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			r.judgeOutlets(time.Now())
-		}
+	for pause.For(ctx, min(watchInterval, r.cfg.AckPatience)) {
+		r.judgeOutlets(time.Now())
 	}
 }
 

@@ -15,6 +15,10 @@ const (
 	// later than that after its receipt.
 	KeyDays = RawDays + SegmentDays
 
+	// ReceiptTTLDays is the TTL of receipts after they were written (schemas/clickhouse): as
+	// long as reports.raw may hold the report.
+	ReceiptTTLDays = RawDays + SegmentDays
+
 	// SessionTTLDays is the TTL of session_days after the day (schemas/clickhouse).
 	SessionTTLDays = 100
 	// SessionDays is how many days after it a day's session-days are all there: their TTL

@@ -145,10 +145,11 @@ func configs(ctx context.Context, admin *kadm.Client, topic string) (map[string]
 	return all, nil
 }
 
-// Ensure creates the topics that are absent and corrects the settings of those that
-// are there, also where a topic has the right one by a default of its brokers; done twice, it changes nothing the second time. Partitions are only
-// ever added, and never where their number is fixed; copies are not moved. What it may not
-// change it returns, after everything else is done, as a *DifferencesError.
+// Ensure creates the topics that are absent and corrects the settings of those that are
+// there; a right one that a topic has by a default of its brokers is set on the topic. Done
+// twice, it changes nothing the second time. Partitions are only ever added, and never where
+// their number is fixed; copies are not moved. What it may not change it returns, after
+// everything else is done, as a *DifferencesError.
 func Ensure(ctx context.Context, admin *kadm.Client, o Options) error {
 	differences, err := Differences(ctx, admin, o)
 	if err != nil {

@@ -59,9 +59,6 @@ func missing(f finding) (int64, string)      { return f.missing, "offsets withou
 func stateMissing(f finding) (int64, string) { return f.stateMissing, "receipts without state" }
 func differ(f finding) (int64, string)       { return f.differ, "cells differ" }
 
-// holdLimit bounds a stall that nobody ends.
-const holdLimit = patience
-
 // stall holds a program once, at a place of its code, where it is armed: the program
 // takes the file away and waits for another.
 type stall struct{ path string }
@@ -76,7 +73,7 @@ func (s stall) code() string {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-`, s.path, holdLimit/(50*time.Millisecond), s.path+".over")
+`, s.path, patience/(50*time.Millisecond), s.path+".over")
 }
 
 func (s stall) arm() error {
@@ -88,7 +85,7 @@ func (s stall) arm() error {
 
 // reached returns when the program is held.
 func (s stall) reached(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, holdLimit)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := until(ctx, 10*time.Millisecond, func() (bool, error) {
 		_, err := os.Stat(s.path)

@@ -23,35 +23,32 @@ import (
 // what an outage brings in: the backlog stays in Kafka.
 const outageMemoryLimit = 512 << 20
 
-// outagePlan says how long everything takes.
+// drainTarget is how long what waited for ClickHouse may take to land.
+const drainTarget = time.Minute
+
+// outagePlan says how long everything takes. The broker is away for longer than gateways wait
+// for it (gateway.ack_timeout, 10 s): some answers are 503.
 type outagePlan struct {
 	rate                   float64 // reports per second
 	brokerAway, storeAway  time.Duration
 	quiet                  time.Duration // before, between and after the outages
 	connections            int           // enough for reports to come while many wait for an answer
-	ackTimeout             time.Duration // shorter than the broker is away: some answers are 503
 	maxBackoff             time.Duration // of the sink
-	drain                  time.Duration // longest for what waited for ClickHouse
 	licences, installation int
 }
 
 func proveOutage(ctx context.Context, env *Environment) (string, bool, error) {
 	plan := Choose(env, outagePlan{
 		rate: 300, brokerAway: 15 * time.Second, storeAway: 5 * time.Second, quiet: 3 * time.Second,
-		connections: 4_000, ackTimeout: 10 * time.Second, licences: 20, installation: 100,
-		maxBackoff: time.Second, drain: time.Minute,
+		connections: 4_000, licences: 20, installation: 100, maxBackoff: time.Second,
 	}, outagePlan{
 		rate: 2_000, brokerAway: 30 * time.Second, storeAway: time.Minute, quiet: 15 * time.Second,
-		connections: 14_000, ackTimeout: 10 * time.Second, licences: 200, installation: 2_000,
-		maxBackoff: 10 * time.Second, drain: time.Minute,
+		connections: 14_000, licences: 200, installation: 2_000, maxBackoff: 10 * time.Second,
 	})
 	p, err := startPipeline(ctx, env, pipelineOptions{
 		Name: "outage", Simulated: true, Cluster: testbed.ClusterOptions{
-			Copies: map[string]int{testbed.Gateway: 2},
-			ServiceSettings: map[string]testbed.Settings{
-				testbed.Gateway: {"gateway.ack_timeout": plan.ackTimeout.String()},
-				testbed.Sink:    {"sink.max_backoff": plan.maxBackoff.String()},
-			},
+			Copies:          map[string]int{testbed.Gateway: 2},
+			ServiceSettings: map[string]testbed.Settings{testbed.Sink: {"sink.max_backoff": plan.maxBackoff.String()}},
 		},
 	})
 	if err != nil {
@@ -250,7 +247,7 @@ func (o *outage) conclude(ctx context.Context) (string, bool, error) {
 		o.env.Say("neither 202 nor 503: %s", told)
 	}
 	holds := lost == 0 && acknowledged > 0 && report.OK() && refused > 0 && elsewhere == 0 && l.result.Unhinted == 0 && others == 0 && len(o.unready) == 0 &&
-		offered >= 0.95*o.plan.rate && o.storeDrained <= o.plan.drain && peaksBelow(o.after, outageMemoryLimit)
+		offered >= 0.95*o.plan.rate && o.storeDrained <= drainTarget && peaksBelow(o.after, outageMemoryLimit)
 	return o.figure(report, acknowledged, lost, offered, refused, elsewhere, others), holds, nil
 }
 

@@ -35,9 +35,10 @@ type auditCommand struct {
 func (auditCommand) Help() string {
 	return page("Proves from receipts that each offset of reports.raw has its end: landed, dead-lettered, suppressed or "+
 		"erased. What is still on its way counts as missing: with --wait it has some time to arrive, and what comes meanwhile "+
-		"is not looked at, so that a pipeline under load passes. Offsets that the topic has lost before they had an end are told as expired, "+
-		"for as long as receipts would be kept. Proven ranges are kept, so that single receipts need not be. With --every it stays and looks no further than the topic reached one look "+
-		"before, so that what is on its way is not missing, and watches that no topic could lose records by its settings (topics.*; rollcall topics check says it once).", []string{
+		"is not looked at, so that a pipeline under load passes. Offsets that the topic has lost before they had an end are "+
+		"told as expired, for as long as receipts would be kept. Proven ranges are kept, so that single receipts need not be. "+
+		"With --every it stays and looks no further than the topic reached one look before, so that what is on its way is not "+
+		"missing, and watches that no topic could lose records by its settings (topics.*; rollcall topics check says it once).", []string{
 		"rollcall audit --kafka.brokers broker-1:9092 --clickhouse.addresses ch-1:9000",
 		"rollcall audit --wait 10m",
 		"rollcall audit --output json | jq '.missing, .expired'",

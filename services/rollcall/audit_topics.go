@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"rollcall/pkg/health"
+	"rollcall/pkg/pause"
 	"rollcall/pkg/topics"
 )
 
@@ -30,24 +31,17 @@ type topicsJudge struct {
 	checks *health.Checks
 	log    *slog.Logger
 	denied map[string]bool // topics of which it was said that their settings may not be read
-	known  map[string]bool // topics that were judged before
 }
 
 func newTopicsJudge(admin *kadm.Client, wanted topics.Options, checks *health.Checks, log *slog.Logger) *topicsJudge {
-	return &topicsJudge{admin: admin, wanted: wanted, checks: checks, log: log, denied: map[string]bool{}, known: map[string]bool{}}
+	return &topicsJudge{admin: admin, wanted: wanted, checks: checks, log: log, denied: map[string]bool{}}
 }
 
 // run judges at once and then every so often, until ctx ends.
 func (j *topicsJudge) run(ctx context.Context) {
-	ticker := time.NewTicker(topicsInterval)
-	defer ticker.Stop()
-	for {
+	j.look(ctx)
+	for pause.For(ctx, topicsInterval) {
 		j.look(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 	}
 }
 
@@ -68,12 +62,8 @@ func (j *topicsJudge) look(ctx context.Context) {
 		case why == "":
 			j.checks.Pass(condition)
 		default:
-			if !j.known[spec.Name] {
-				j.checks.Pass(condition) // what has held once ends no readiness
-			}
-			j.checks.Outage(condition, why)
+			j.checks.Tell(condition, why)
 		}
-		j.known[spec.Name] = j.known[spec.Name] || err == nil
 	}
 }
 

@@ -10,8 +10,10 @@ const (
 	// tens of MiB, and Go's default of 100 collects it several times a second.
 	gcPercent = 400
 	// memoryLimit is where the collector works harder again, so that a backlog held
-	// while a peer is away does not take five times its size.
-	memoryLimit = 512 << 20
+	// while a peer is away does not take five times its size. It is a tenth less than
+	// the 512 MiB that a process is to stay within, as in the chart: the limit is soft,
+	// and not all memory counts to it.
+	memoryLimit = 460 << 20
 )
 
 // tuneCollector sets how often a service collects garbage, unless the environment

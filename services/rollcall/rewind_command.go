@@ -25,8 +25,9 @@ type rewindCommand struct {
 }
 
 func (rewindCommand) Help() string {
-	return page("After ClickHouse was restored from a backup, or where a group was moved past reports that it had not read: finds in its receipts up to where it holds each partition of "+
-		"reports.raw, and sets the anonymizer's group back to there, so that everything from there on passes the pipeline again. "+
+	return page("After ClickHouse was restored from a backup, or where a group was moved past reports that it had not read: "+
+		"finds in its receipts up to where it holds each partition of reports.raw, and sets the anonymizer's group back to "+
+		"there, so that everything from there on passes the pipeline again. "+
 		"The sink's group reads licences, identities and dead letters from their beginning, and days of which the backup may "+
 		"hold tables of different moments are computed once more. No count changes by what is read twice. Stop the anonymizers "+
 		"and the sinks first; gateways go on. Done twice, it changes nothing more (docs/operations.md).", []string{

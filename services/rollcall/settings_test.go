@@ -51,7 +51,7 @@ comma-separated in flags and variables. Secrets are never values, only files tha
 Files of certificates, authorities and passwords are read anew once they change ([operations.md](operations.md#renew-certificates-and-passwords)).
 ` + "`rollcall config`" + ` shows what is in force and where each value comes from; ` + "`rollcall COMMAND --help`" + ` shows what a command reads.
 
-Memory: a service collects garbage at ` + "`GOGC=400`" + ` below a soft limit of ` + "`GOMEMLIMIT=512MiB`" + `, unless the environment sets these
+Memory: a service collects garbage at ` + "`GOGC=400`" + ` below a soft limit of ` + "`GOMEMLIMIT=460MiB`" + `, unless the environment sets these
 variables of the Go runtime. Give a container's limit a tenth more than ` + "`GOMEMLIMIT`" + `.
 `)
 	section := ""
