@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
@@ -233,5 +235,38 @@ func TestWatchEnds(t *testing.T) {
 	}, "a", "missing")
 	if ends[0] < 1 || ends[1] != 1 {
 		t.Errorf("ends %v", ends)
+	}
+}
+
+// A broker that does not answer keeps nobody from hearing of what the others lead.
+func TestWatchEndsWithoutOneBroker(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(2, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	for partition := range int32(2) { // each is led by the broker of its number
+		if err := cluster.MoveTopicPartition("a", partition, partition); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return nil, errors.New("gone"), cluster.CurrentNode() == 0
+	})
+	client, err := NewClient(Config{Brokers: cluster.ListenAddrs(), ClientID: "t"}, telemetry.Discard(), kgo.RequestRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	told := map[int32]bool{}
+	WatchEnds(ctx, client, time.Millisecond, func(_ string, partition int32, _ int64) {
+		told[partition] = true
+		cancel()
+	}, "a")
+	if told[0] || !told[1] {
+		t.Errorf("told of %v, want of partition 1", told)
 	}
 }
