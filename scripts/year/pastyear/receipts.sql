@@ -5,7 +5,7 @@ SELECT
     if(what = 3, ['unknown_schema', 'unknown_schema', 'unknown_schema', 'day_outside_window', 'day_outside_window', 'malformed_report'][1 + session_key % 6], '') AS why,
     if(why IN ('unknown_schema', 'malformed_report'), nobody, if(what = 1, reinterpretAsUUID(sipHash128({seed:UInt64}, 'report', session_key, 1)), report_id)),
     if(why IN ('unknown_schema', 'malformed_report'), nobody, licence_id), if(what = 3, nobody, session_id), multiIf(what = 3, 0, what = 1, 1, sequence),
-    if(what = 3, toDate(0), day), if(what = 1, session_started_at + INTERVAL 1 SECOND, received_at) AS received,
+    if(what = 3, toDate(0), day), if(what = 1, first_received_at, received_at) AS received,
     received + toIntervalMillisecond(250 + session_key % 700)
 FROM
 (

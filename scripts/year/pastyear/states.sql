@@ -15,6 +15,7 @@ SELECT
     fromUnixTimestamp64Milli(toInt64(received_ms), 'UTC') AS received_at,
     fromUnixTimestamp64Milli(toInt64(sent_ms + skew_ms), 'UTC') AS sent_at,
     fromUnixTimestamp64Milli(toInt64(started_ms + skew_ms), 'UTC') AS session_started_at,
+    fromUnixTimestamp64Milli(toInt64(started_ms + 1000), 'UTC') AS first_received_at, -- by our clock, whatever the product's says
     agrees != (start_day >= changes_on) AS full,
     if(full, 'FULL', 'REQUIRED') AS consent,
     if(start_day >= policy_on, 2, 1) AS policy_version,
