@@ -122,7 +122,7 @@ async function walk() {
   }).then(async (wide) => {
     if (!wide) return null;
     for (let i = 0; i < 5; i++) await tab.keyboard.press("ArrowRight");
-    return tab.waitForFunction(() => document.activeElement.scrollLeft > 0, null, { timeout: 3000 }).then(() => true, () => false);
+    return tab.waitForFunction(() => document.activeElement.scrollLeft > 0, null, { timeout: 15000 }).then(() => true, () => false);
   });
   const chosen = await tab.evaluate(() => document.querySelector("#heat-choice input")?.focus()).then(async () => {
     if (!(await tab.locator("#heat-choice").count())) return null;

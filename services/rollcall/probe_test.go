@@ -54,7 +54,7 @@ func TestProbe(t *testing.T) {
 		_, _ = w.Write([]byte(`{"report_id":"` + reportID + `"}`))
 	}))
 	defer liar.Close()
-	if code, lost, said := probe(t, append(store, "--url", liar.URL, "--timeout", "3s")...); code != exitDiffers || lost.Found {
+	if code, lost, said := probe(t, append(store, "--url", liar.URL, "--timeout", "10s")...); code != exitDiffers || lost.Found {
 		t.Errorf("exit %d, %+v where the report was lost: %s", code, lost, said)
 	}
 
@@ -68,7 +68,7 @@ func TestProbe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{"example.com": exitDiffers, "other.example.org": exitFailed} { // not found, and not even posted
-		if code, _, said := probe(t, append(store, "--url", secure.URL, "--ca-file", authority, "--server-name", name, "--timeout", "3s")...); code != want {
+		if code, _, said := probe(t, append(store, "--url", secure.URL, "--ca-file", authority, "--server-name", name, "--timeout", "10s")...); code != want {
 			t.Errorf("exit %d, want %d, with the name %s: %s", code, want, name, said)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/pkg/accesslog"
 	"rollcall/pkg/clickhouse"
+	"rollcall/pkg/clickhouse/clickhousetest"
 	"rollcall/pkg/identity"
 	"rollcall/pkg/keystore"
 	"rollcall/pkg/localclickhouse"
@@ -46,6 +47,7 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
+	clickhousetest.AwaitMidnight(t)
 	o := &office{t: t, dir: t.TempDir()}
 	var err error
 	if o.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics.AccessLog)); err != nil {
