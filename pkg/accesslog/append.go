@@ -21,8 +21,8 @@ const (
 	// transactionLimit is how long a writer that died keeps readers from the entries
 	// behind it, where no other writer comes.
 	transactionLimit = 30 * time.Second
-	// appendLimit bounds an append, the waits for other writers among it.
-	appendLimit = 30 * time.Second
+	// appendLimit bounds an append, the waits for other writers among it, dead ones too.
+	appendLimit = time.Minute
 	visiblePoll = 10 * time.Millisecond
 )
 
