@@ -17,7 +17,6 @@ import (
 // TestDataKeysChange: by time, by records and by day, and never between.
 func TestDataKeysChange(t *testing.T) {
 	p := newPair(t)
-	p.now = time.Date(p.now.Year(), p.now.Month(), p.now.Day(), 12, 0, 0, 0, time.UTC)
 	header := func(assoc Associated) string { return string(p.seal(assoc, nil)[:headerBytes]) }
 	first := header(p.assoc())
 	p.now = p.now.Add(dataKeyLife - time.Millisecond)

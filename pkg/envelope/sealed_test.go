@@ -44,7 +44,8 @@ func (c *counter) Unwrap(epoch string, info, wrapped []byte) ([]byte, error) {
 
 func newPair(t testing.TB) *pair {
 	t.Helper()
-	p := &pair{t: t, dir: filepath.Join(t.TempDir(), "keys"), now: time.Now()}
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // its life may go on a little, on the same day
+	p := &pair{t: t, dir: filepath.Join(t.TempDir(), "keys"), now: noon}
 	p.maintain(p.now)
 	public, private := p.exported(keystore.ForGateway), p.exported(keystore.ForAnonymizer)
 	p.gateway, p.unwraps = public, &counter{Unwrapper: private}

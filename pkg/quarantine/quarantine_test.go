@@ -34,6 +34,7 @@ var metricIDs = []uint16{1, 9, 10} // a counter, a distinct and a gauge of the e
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	clickhousetest.AwaitMidnight(t, 10*time.Minute) // some of these tests take minutes on a busy machine
 	_, conn := clickhousetest.Database(t)
 	if err := rollup.LandCatalogue(t.Context(), conn, catalogue.Embedded()); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func proveFreshness(ctx context.Context, env *Environment) (string, bool, error)
 	if err := fillDay(ctx, p.conn, day, preloaded); err != nil {
 		return "", false, err
 	}
-	plan, err := speedPlan(2000, 10_000, 1, 3)
+	plan, err := speedPlan(2000, 10_000, 2, 3)
 	if err != nil {
 		return "", false, err
 	}

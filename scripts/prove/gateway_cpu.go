@@ -44,7 +44,7 @@ func proveGatewayCPU(ctx context.Context, env *Environment) (string, bool, error
 	if err != nil {
 		return "", false, err
 	}
-	plan, err := speedPlan(1000, 4000, 1, 4)
+	plan, err := speedPlan(1000, 4000, 2, 4)
 	if err != nil {
 		return "", false, err
 	}

@@ -47,7 +47,7 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	clickhousetest.AwaitMidnight(t)
+	clickhousetest.AwaitMidnight(t, 5*time.Minute)
 	o := &office{t: t, dir: t.TempDir()}
 	var err error
 	if o.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topics.AccessLog)); err != nil {

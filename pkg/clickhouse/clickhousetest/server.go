@@ -77,7 +77,7 @@ func Config(t testing.TB) clickhouse.Config {
 // test has ended.
 func Database(t testing.TB) (clickhouse.Config, driver.Conn) {
 	t.Helper()
-	AwaitMidnight(t)
+	AwaitMidnight(t, 2*time.Minute)
 	cfg := Config(t)
 	if _, err := clickhouse.Migrate(t.Context(), cfg); err != nil {
 		t.Fatal(err)
@@ -85,12 +85,12 @@ func Database(t testing.TB) (clickhouse.Config, driver.Conn) {
 	return cfg, Open(t, cfg)
 }
 
-// AwaitMidnight returns after midnight UTC where that is less than two minutes away: a test
-// that asks for today twice gets one day.
-func AwaitMidnight(t testing.TB) {
+// AwaitMidnight returns after midnight UTC where that is less than span away: a test that
+// takes no longer, and asks for today twice, gets one day.
+func AwaitMidnight(t testing.TB, span time.Duration) {
 	t.Helper()
 	now := time.Now()
-	if left := now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now); left < 2*time.Minute {
+	if left := now.Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now); left < span {
 		t.Logf("waiting %s for midnight UTC", left)
 		time.Sleep(left + time.Second)
 	}
