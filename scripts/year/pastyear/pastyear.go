@@ -18,6 +18,7 @@ import (
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"rollcall/pkg/retention"
 	"rollcall/pkg/rollup"
 	"rollcall/pkg/telemetry"
 	catalogue "rollcall/schemas/metrics"
@@ -31,9 +32,9 @@ const (
 	Year = 365
 	// held is how many days back session-days reach: their TTL (schemas/clickhouse), less
 	// the day that may expire while it is written.
-	held = 99
+	held = retention.SessionTTLDays - 1
 	// receiptDays is how long receipts and dead letters live, less one for the same reason.
-	receiptDays = 30
+	receiptDays = retention.ReceiptTTLDays - 1
 )
 
 // Options say what to write.
